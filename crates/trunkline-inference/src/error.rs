@@ -1,0 +1,36 @@
+//! What can go wrong behind a trait.
+
+/// Why a model gave no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InferenceError {
+    /// The worker has no room; trying later may work.
+    #[error("{model} is at capacity")]
+    Overloaded {
+        /// Catalog name.
+        model: String,
+    },
+    /// The request cannot be served as it stands, e.g. it exceeds the context.
+    #[error("{model} cannot serve this request: {reason}")]
+    BadRequest {
+        /// Catalog name.
+        model: String,
+        /// What is wrong with the request.
+        reason: String,
+    },
+    /// The worker or its process is gone.
+    #[error("{model} is unavailable: {reason}")]
+    Unavailable {
+        /// Catalog name.
+        model: String,
+        /// What happened to it.
+        reason: String,
+    },
+    /// The computation itself failed.
+    #[error("{model} failed: {reason}")]
+    Failed {
+        /// Catalog name.
+        model: String,
+        /// The detail for the log.
+        reason: String,
+    },
+}

@@ -1,0 +1,35 @@
+//! The seam between a call and the models: three traits, their requests and their streams.
+//!
+//! A model may run in this process, in another one behind a unix socket, or behind any
+//! OpenAI-compatible endpoint; the agent cannot tell. Whoever implements a trait owns the
+//! batching; nothing here blocks. Dropping a stream cancels the work behind it.
+//!
+//! All audio is mono signed 16-bit PCM at [`SAMPLE_RATE_HZ`].
+#![forbid(unsafe_code)]
+
+mod chat;
+mod error;
+mod speech;
+mod transcript;
+
+pub use chat::{
+    ChatDelta, ChatMessage, ChatModel, ChatRequest, ChatRole, ChatStream, ChoiceRequest,
+    ChoiceResult, PendingChoice, Sampling,
+};
+pub use error::InferenceError;
+pub use speech::{SpeechEvent, SpeechRequest, SpeechStream, Synthesizer};
+pub use transcript::{
+    TranscribeOptions, Transcriber, TranscriberInput, TranscriptEvent, TranscriptionSession,
+};
+
+/// The rate of all audio that crosses this seam.
+pub const SAMPLE_RATE_HZ: u32 = 16_000;
+
+/// What serves a task, for logs, reports and the call's event log.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ModelInfo {
+    /// The catalog name, e.g. `whisper-starter`.
+    pub name: String,
+    /// The part that runs it, e.g. `candle-cpu`, `flite`.
+    pub engine: String,
+}
