@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod chat;
+mod clause;
 mod error;
 mod speech;
 mod transcript;
@@ -16,6 +17,7 @@ pub use chat::{
     ChatDelta, ChatMessage, ChatModel, ChatRequest, ChatRole, ChatStream, ChoiceRequest,
     ChoiceResult, PendingChoice, Sampling,
 };
+pub use clause::{ClauseCutter, split_into_clauses};
 pub use error::InferenceError;
 pub use speech::{SpeechEvent, SpeechRequest, SpeechStream, Synthesizer};
 pub use transcript::{
