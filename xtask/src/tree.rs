@@ -1,0 +1,147 @@
+//! Where things are: the repository, the build products, the caches, the reports. Cargo is
+//! only ever called through here, so that every build shares one target folder and one profile.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::process;
+
+/// The folders that the commands work in.
+#[derive(Debug, Clone)]
+pub(crate) struct Tree {
+    root: PathBuf,
+    cache: PathBuf,
+    products: PathBuf,
+}
+
+impl Tree {
+    /// The repository that this program was built from.
+    pub(crate) fn here() -> Result<Self> {
+        let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let root = manifest
+            .parent()
+            .context("xtask stands in a folder of the repository")?
+            .to_owned();
+        let cache = cache_folder(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"))?;
+        let products = match std::env::var_os("CARGO_TARGET_DIR") {
+            Some(folder) if !folder.is_empty() => root.join(folder),
+            _ => cache.join("target"),
+        };
+        Ok(Self {
+            root,
+            cache,
+            products,
+        })
+    }
+
+    /// The repository.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What may be kept between checkouts: build products, tools.
+    pub(crate) fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// A folder for reports, made if it is missing.
+    pub(crate) fn reports(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.root.join("target").join(name);
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(folder)
+    }
+
+    /// A built program.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.products.join("release").join(name)
+    }
+
+    /// Cargo, in the repository, with the shared target folder.
+    pub(crate) fn cargo<I, S>(&self, args: I) -> Command
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<std::ffi::OsStr>,
+    {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+        let mut command = Command::new(cargo);
+        command
+            .args(args)
+            .current_dir(&self.root)
+            .env("CARGO_TARGET_DIR", &self.products);
+        command
+    }
+
+    /// The names of the binaries of a package, by the manifest of it or of its workspace.
+    pub(crate) fn binaries(&self, manifest: &Path, package: &str) -> Result<Vec<String>> {
+        let text = process::capture(
+            self.cargo([
+                "metadata",
+                "--format-version",
+                "1",
+                "--no-deps",
+                "--manifest-path",
+            ])
+            .arg(manifest),
+        )?;
+        let metadata: Value = serde_json::from_str(&text).context("cargo metadata")?;
+        let packages = metadata["packages"].as_array().into_iter().flatten();
+        let mut names: Vec<String> = packages
+            .filter(|each| each["name"] == package)
+            .flat_map(|each| each["targets"].as_array().into_iter().flatten())
+            .filter(|target| target["kind"][0] == "bin")
+            .filter_map(|target| target["name"].as_str().map(str::to_owned))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The commit that is checked out, with `-dirty` when files differ from it.
+    pub(crate) fn commit(&self) -> String {
+        let output = Command::new("git")
+            .args([
+                "describe",
+                "--always",
+                "--dirty",
+                "--abbrev=12",
+                "--exclude=*",
+            ])
+            .current_dir(&self.root)
+            .output();
+        match output {
+            Ok(output) if output.status.success() => {
+                String::from_utf8_lossy(&output.stdout).trim().to_owned()
+            }
+            _ => "unknown".to_owned(),
+        }
+    }
+}
+
+fn cache_folder(xdg: Option<OsString>, home: Option<OsString>) -> Result<PathBuf> {
+    // XDG Base Directory: a relative value is to be ignored.
+    let base = xdg
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute())
+        .or_else(|| home.map(|home| PathBuf::from(home).join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME is set, so there is no place for caches")?;
+    Ok(base.join("trunkline"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_follows_xdg_and_ignores_a_relative_value() {
+        let home = Some(OsString::from("/home/ada"));
+        let folder = cache_folder(Some("/var/cache/ada".into()), home.clone()).unwrap();
+        assert_eq!(folder, Path::new("/var/cache/ada/trunkline"));
+        let folder = cache_folder(Some("cache".into()), home).unwrap();
+        assert_eq!(folder, Path::new("/home/ada/.cache/trunkline"));
+        assert!(cache_folder(None, None).is_err());
+    }
+}
