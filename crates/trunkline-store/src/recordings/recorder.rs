@@ -7,9 +7,8 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -40,6 +39,7 @@ enum Message {
         call: CallId,
         reply: Option<oneshot::Sender<Result<FinishedRecording, StoreError>>>,
     },
+    CloseAll(oneshot::Sender<()>),
 }
 
 /// Writes the recordings of all calls into one folder. Clones share the thread, which ends when
@@ -47,7 +47,6 @@ enum Message {
 #[derive(Debug, Clone)]
 pub struct Recorder {
     queue: mpsc::Sender<Message>,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Recorder {
@@ -70,14 +69,11 @@ impl Recorder {
             })
             .map_err(no_thread)?;
         let disk = Disk::new(dir, to_flush);
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || disk.run(messages))
             .map_err(no_thread)?;
-        Ok(Self {
-            queue,
-            thread: Arc::new(Mutex::new(Some(thread))),
-        })
+        Ok(Self { queue })
     }
 
     /// Begins the recording of a call. Never fails here: what goes wrong is logged, and told by
@@ -95,18 +91,12 @@ impl Recorder {
         }
     }
 
-    /// Waits until all recordings are closed. Every handle must be finished or dropped before.
-    pub fn close(self) {
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        drop(self);
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            tracing::error!("the recorder's thread failed");
+    /// Closes all recordings, those of calls that still run as well, and returns when that is
+    /// done. For the end of the process.
+    pub async fn close(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.queue.send(Message::CloseAll(reply)).await.is_ok() {
+            let _ = done.await;
         }
     }
 }
@@ -225,9 +215,17 @@ impl Disk {
                         let _ = reply.send(result);
                     }
                 }
+                Message::CloseAll(reply) => {
+                    self.close_all();
+                    let _ = reply.send(());
+                }
             }
             self.flush_to_disk();
         }
+        self.close_all();
+    }
+
+    fn close_all(&mut self) {
         let left_open: Vec<CallId> = self.open.keys().copied().collect();
         for call in left_open {
             if let Err(error) = self.finish(call) {
