@@ -6,7 +6,6 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -158,14 +157,4 @@ impl StopFlag {
     pub(crate) fn raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
-}
-
-/// Reads a stream to its end on a thread, so that the writer never blocks.
-pub(crate) fn drain<R: std::io::Read + Send + 'static>(mut stream: R) -> JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // What came before a read error is still worth showing.
-        let _ = stream.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
 }

@@ -1,7 +1,7 @@
 //! Gets what a command needs onto this machine and says what and why. A second run finds
 //! everything and does nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -160,21 +160,4 @@ pub(crate) fn cargo_deny(tree: &Tree) -> Result<PathBuf> {
 /// Whether cargo-nextest is there; without it `cargo test` serves.
 pub(crate) fn has_nextest() -> bool {
     on_path("cargo-nextest").is_some()
-}
-
-/// Gets the starter models, each checked against the sha256 in its manifest.
-///
-/// `data_dir` is where `trunkline serve` will look for them.
-pub(crate) fn models(trunkline: &Path, config: &Path, names: &[&str]) -> Result<()> {
-    for name in names {
-        process::run(
-            Command::new(trunkline)
-                .arg("models")
-                .arg("pull")
-                .arg(name)
-                .arg("--config")
-                .arg(config),
-        )?;
-    }
-    Ok(())
 }
