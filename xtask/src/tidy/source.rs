@@ -19,9 +19,12 @@ const IMPURE: &[&str] = &[
     "SystemTime",
     "std::env",
     "std::fs",
-    "std::net",
     "std::process",
     "std::thread",
+    "TcpListener",
+    "TcpStream",
+    "ToSocketAddrs",
+    "UdpSocket",
     "getrandom",
     "rand::",
     "tokio",
@@ -96,8 +99,8 @@ fn rust_problems(path: &str, text: &str) -> Vec<Problem> {
             format!("has {length} lines: split it before {LONGEST}"),
         ));
     }
-    // The name of a tests.rs says what it is for.
-    if !text.starts_with("//!") && !path.ends_with("/tests.rs") {
+    // The name of tests.rs says what it is for.
+    if !text.starts_with("//!") && !is_test_file(path) {
         problems.push(Problem::of(
             path,
             1,
