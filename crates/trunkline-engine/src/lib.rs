@@ -1,1 +1,39 @@
-//! Being furnished.
+//! The models of the product: what exists, what is on this disk, and the workers that serve
+//! it behind the traits of `trunkline-inference`.
+//!
+//! A model's way through this crate:
+//! - [`Catalog`]: a manifest a model, compiled in from `models/catalog/`, extended by a folder.
+//! - [`ModelStore`]: the models folder on disk: list, pull, import, verify, remove. The only
+//!   part that opens a network connection, and only when asked to pull.
+//! - [`Models::load`]: checks the files and starts one worker a model: a [`WhisperTranscriber`],
+//!   a [`LlamaChat`], a [`FliteVoice`], or the measuring tools of [`instant`].
+//! - [`split_into_clauses`] and [`ClauseCutter`] cut what the agent says, so that the first
+//!   clause is heard early.
+//!
+//! Deliberately not here: the networks themselves (`trunkline-nn`), batching across calls (one
+//! worker serves one request after the other), progress bars and printing.
+#![forbid(unsafe_code)]
+
+mod catalog;
+mod chat;
+mod clause;
+mod error;
+pub mod instant;
+mod models;
+mod recogniser;
+mod sessions;
+mod store;
+mod voice;
+mod work_queue;
+
+pub use catalog::{Architecture, Catalog, Manifest, ManifestFile, Source, Task};
+pub use chat::LlamaChat;
+pub use clause::{ClauseCutter, split_into_clauses};
+pub use error::EngineError;
+pub use models::{InstantConfig, Models, ModelsConfig};
+pub use recogniser::WhisperTranscriber;
+pub use store::{
+    Access, FileReport, InstalledModel, ModelState, ModelStatus, ModelStore, Pin, Progress, Step,
+    Trust, default_models_dir,
+};
+pub use voice::FliteVoice;

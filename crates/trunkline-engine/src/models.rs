@@ -1,0 +1,201 @@
+//! From the configuration to running models: checks the files, starts the workers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use trunkline_inference::{ChatMessage, ChatModel, Synthesizer, Transcriber};
+
+use crate::instant::{self, InstantChat, InstantTranscriber, InstantVoice};
+use crate::{
+    Architecture, Catalog, EngineError, FliteVoice, InstalledModel, LlamaChat, ModelStore, Source,
+    Task, WhisperTranscriber,
+};
+
+/// The models of a deployment, by their names in the catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelsConfig {
+    /// Speech to text; `instant` is a measuring tool.
+    pub stt: String,
+    /// Language model; `instant` is a measuring tool.
+    pub llm: String,
+    /// Text to speech; `instant` is a measuring tool.
+    pub tts: String,
+    /// Voice of the synthesizer; its own when absent.
+    pub voice: Option<String>,
+    /// A folder of further manifests.
+    pub catalog: Option<PathBuf>,
+    /// What the measuring tools say.
+    pub instant: InstantConfig,
+}
+
+/// What the models named `instant` say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InstantConfig {
+    /// What the transcriber hears.
+    pub text: String,
+    /// What the language model replies.
+    pub reply: String,
+}
+
+impl Default for ModelsConfig {
+    fn default() -> Self {
+        Self {
+            stt: "whisper-starter".to_owned(),
+            llm: "smollm2-135m".to_owned(),
+            tts: "flite".to_owned(),
+            voice: None,
+            catalog: None,
+            instant: InstantConfig::default(),
+        }
+    }
+}
+
+impl Default for InstantConfig {
+    fn default() -> Self {
+        Self {
+            text: instant::DEFAULT_TRANSCRIPT.to_owned(),
+            reply: instant::DEFAULT_REPLY.to_owned(),
+        }
+    }
+}
+
+impl ModelsConfig {
+    /// The names of the catalog that the configuration uses, without the measuring tools.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [&self.stt, &self.llm, &self.tts]
+            .into_iter()
+            .map(String::as_str)
+            .filter(|name| *name != instant::NAME)
+    }
+
+    /// The catalog that the configuration sees.
+    ///
+    /// # Errors
+    /// [`EngineError::Manifest`] or [`EngineError::Io`] about the folder of further manifests.
+    pub fn open_catalog(&self) -> Result<Catalog, EngineError> {
+        let mut catalog = Catalog::embedded()?;
+        if let Some(folder) = &self.catalog {
+            catalog.extend_from_folder(folder)?;
+        }
+        Ok(catalog)
+    }
+}
+
+/// The running models of a deployment.
+#[derive(Clone)]
+pub struct Models {
+    /// Speech to text.
+    pub transcriber: Arc<dyn Transcriber>,
+    /// Language model.
+    pub chat: Arc<dyn ChatModel>,
+    /// Text to speech.
+    pub voice: Arc<dyn Synthesizer>,
+    llama: Option<Arc<LlamaChat>>,
+}
+
+impl Models {
+    /// Checks the files of the configured models and starts them. Takes as long as reading
+    /// the weights. A model that comes with the product is put in place when it is not there.
+    ///
+    /// # Errors
+    /// [`EngineError::NotInstalled`] with the command that installs the model, a damaged file
+    /// by name, [`EngineError::WrongTask`], [`EngineError::NotRunnable`] or
+    /// [`EngineError::Start`].
+    pub fn load(config: &ModelsConfig, models_dir: &Path) -> Result<Self, EngineError> {
+        let store = ModelStore::open(models_dir, config.open_catalog()?)?;
+        let transcriber: Arc<dyn Transcriber> = if config.stt == instant::NAME {
+            Arc::new(InstantTranscriber::new(&config.instant.text)?)
+        } else {
+            let model = ready(&store, &config.stt, Task::Stt)?;
+            require(&model, &[Architecture::Whisper])?;
+            Arc::new(WhisperTranscriber::load(&model)?)
+        };
+        let llama = if config.llm == instant::NAME {
+            None
+        } else {
+            let model = ready(&store, &config.llm, Task::Llm)?;
+            require(&model, &[Architecture::Llama, Architecture::Qwen2])?;
+            Some(Arc::new(LlamaChat::load(&model)?))
+        };
+        let voice: Arc<dyn Synthesizer> = if config.tts == instant::NAME {
+            Arc::new(InstantVoice)
+        } else {
+            let model = ready(&store, &config.tts, Task::Tts)?;
+            require(&model, &[Architecture::Flite])?;
+            Arc::new(FliteVoice::load(&model, config.voice.as_deref())?)
+        };
+        Ok(Self {
+            transcriber,
+            chat: match &llama {
+                Some(chat) => Arc::clone(chat) as Arc<dyn ChatModel>,
+                None => Arc::new(InstantChat::new(&config.instant.reply)),
+            },
+            voice,
+            llama,
+        })
+    }
+
+    /// Computes the beginnings of conversations ahead of the first call, in the background.
+    pub fn warm_up(&self, conversations: Vec<Vec<ChatMessage>>) {
+        if let Some(chat) = &self.llama {
+            for messages in conversations {
+                chat.warm_up(messages);
+            }
+        }
+    }
+
+    /// Scores the options of choices where nothing was said ahead of the first call, in the
+    /// background; see [`trunkline_inference::ChoiceRequest::neutral`].
+    pub fn warm_up_choices(&self, choices: Vec<(Vec<ChatMessage>, Vec<String>)>) {
+        if let Some(chat) = &self.llama {
+            for (neutral, options) in choices {
+                chat.warm_up_choice(neutral, options);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Models {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Models")
+            .field("transcriber", &self.transcriber.info())
+            .field("chat", &self.chat.info())
+            .field("voice", &self.voice.info())
+            .finish()
+    }
+}
+
+fn ready(store: &ModelStore, name: &str, wanted: Task) -> Result<InstalledModel, EngineError> {
+    let manifest = store.catalog().get(name)?;
+    if manifest.task != wanted {
+        return Err(EngineError::WrongTask {
+            name: name.to_owned(),
+            task: manifest.task.in_words(),
+            wanted: wanted.in_words(),
+        });
+    }
+    match store.locate(name) {
+        Err(EngineError::NotInstalled { .. })
+            if matches!(manifest.source, Source::Bundled { .. }) =>
+        {
+            store.pull(name, &mut |_| {})
+        }
+        other => other,
+    }
+}
+
+fn require(model: &InstalledModel, known: &[Architecture]) -> Result<(), EngineError> {
+    if known.contains(&model.manifest.architecture) {
+        return Ok(());
+    }
+    Err(EngineError::NotRunnable {
+        name: model.manifest.name.clone(),
+        reason: format!(
+            "no engine of this release runs the architecture {:?}",
+            model.manifest.architecture
+        ),
+    })
+}

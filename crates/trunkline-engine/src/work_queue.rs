@@ -1,0 +1,143 @@
+//! A bounded queue between those who ask and the threads that work.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// First in, first out; background work comes last.
+#[derive(Debug)]
+pub(crate) struct WorkQueue<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    urgent: VecDeque<T>,
+    background: VecDeque<T>,
+    closed: Option<String>,
+}
+
+/// Why a job was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// There is no room.
+    Full,
+    /// Nobody works here any more, for this reason.
+    Closed(String),
+}
+
+impl<T> WorkQueue<T> {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            state: Mutex::new(State {
+                urgent: VecDeque::new(),
+                background: VecDeque::new(),
+                closed: None,
+            }),
+            changed: Condvar::new(),
+            limit,
+        }
+    }
+
+    pub(crate) fn push(&self, job: T) -> Result<(), Refusal> {
+        self.add(job, |state| &mut state.urgent)
+    }
+
+    /// For work that nobody waits for.
+    pub(crate) fn push_background(&self, job: T) -> Result<(), Refusal> {
+        self.add(job, |state| &mut state.background)
+    }
+
+    fn add(&self, job: T, lane: fn(&mut State<T>) -> &mut VecDeque<T>) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        if let Some(reason) = &state.closed {
+            return Err(Refusal::Closed(reason.clone()));
+        }
+        let lane = lane(&mut state);
+        if lane.len() >= self.limit {
+            return Err(Refusal::Full);
+        }
+        lane.push_back(job);
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Waits for a job; `None` when the queue is closed.
+    pub(crate) fn pop(&self) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            if state.closed.is_some() {
+                return None;
+            }
+            if let Some(job) = state.urgent.pop_front() {
+                return Some(job);
+            }
+            if let Some(job) = state.background.pop_front() {
+                return Some(job);
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether somebody waits for an answer.
+    pub(crate) fn has_urgent(&self) -> bool {
+        !self.lock().urgent.is_empty()
+    }
+
+    /// Refuses everything from now on and hands back what was waiting.
+    pub(crate) fn close(&self, reason: &str) -> Vec<T> {
+        let mut state = self.lock();
+        state.closed.get_or_insert_with(|| reason.to_owned());
+        let waiting = state.urgent.drain(..).collect();
+        state.background.clear();
+        drop(state);
+        self.changed.notify_all();
+        waiting
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // The state is whole between statements; a panic elsewhere does not spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "the worker panicked".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urgent_work_goes_first_in_order_and_a_full_queue_refuses() {
+        let queue = WorkQueue::new(2);
+        queue.push_background(9).unwrap();
+        queue.push(1).unwrap();
+        queue.push(2).unwrap();
+        assert_eq!(queue.push(3), Err(Refusal::Full));
+        assert_eq!(
+            [queue.pop(), queue.pop(), queue.pop()],
+            [Some(1), Some(2), Some(9)]
+        );
+    }
+
+    #[test]
+    fn a_closed_queue_hands_back_what_waited_and_says_why() {
+        let queue = WorkQueue::new(2);
+        queue.push(1).unwrap();
+        assert_eq!(queue.close("gone"), [1]);
+        assert_eq!(queue.pop(), None);
+        assert_eq!(queue.push(2), Err(Refusal::Closed("gone".to_owned())));
+    }
+}
