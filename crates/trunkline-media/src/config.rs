@@ -106,7 +106,18 @@ mod tests {
 
     #[test]
     fn the_defaults_are_sound() {
-        assert_eq!(MediaConfig::default().check().map_err(|e| e.to_string()), Ok(()));
+        assert_eq!(
+            MediaConfig::default().check().map_err(|e| e.to_string()),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_and_a_missing_one_has_its_default() {
+        let config: MediaConfig = toml::from_str("port_min = 30000\nport_max = 30001").unwrap();
+        assert_eq!(config.threads, 1);
+        let error = toml::from_str::<MediaConfig>("port_mni = 1").unwrap_err();
+        assert!(error.to_string().contains("port_mni"), "{error}");
     }
 
     #[test]

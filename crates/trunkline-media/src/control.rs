@@ -30,7 +30,12 @@ pub(crate) struct LegShared {
 }
 
 impl LegShared {
+    /// Queues a command. A leg that is closed takes no more, however long the agent holds on to
+    /// its door.
     pub(crate) fn push(&self, command: LegCommand) {
+        if self.is_closed() {
+            return;
+        }
         locked(&self.commands).push(command);
         self.commanded.store(true, Ordering::Release);
     }

@@ -9,14 +9,19 @@
 mod config;
 mod control;
 mod error;
-mod parameters;
+mod identity;
+mod leg;
+mod notice;
+mod pace;
+mod playout;
 mod port;
 mod sockets;
 mod wheel;
 
 pub use config::MediaConfig;
 pub use error::MediaError;
-pub use parameters::{MediaNotice, MediaParameters, MediaStatistics};
+pub use notice::{MediaNotice, MediaStatistics};
+pub use pace::SendErrorSummary;
 pub use port::MediaPort;
-pub use trunkline_rtp::Codec;
+pub use trunkline_rtp::{Codec, MediaParameters, RtpStatistics};
 pub use wheel::MediaWheel;

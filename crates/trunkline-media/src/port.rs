@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use trunkline_leg::{LegEvent, MediaControl};
 
 use crate::control::{LegCommand, LegShared, locked};
+use crate::leg::NewLeg;
 use crate::sockets::SocketPair;
 use crate::wheel::WheelShared;
 use crate::{MediaNotice, MediaParameters, MediaStatistics};
@@ -49,8 +50,13 @@ impl MediaPort {
     ) {
         match locked(&self.sockets).take() {
             Some(sockets) => {
-                self.wheel
-                    .place(sockets, Arc::clone(&self.leg), parameters, events, notices);
+                self.wheel.place(NewLeg {
+                    sockets,
+                    shared: Arc::clone(&self.leg),
+                    parameters,
+                    events,
+                    notices,
+                });
             }
             None => self.update(parameters),
         }

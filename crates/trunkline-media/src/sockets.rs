@@ -91,11 +91,7 @@ fn bind_pair(local: SocketAddr, config: &MediaConfig) -> io::Result<(UdpSocket, 
 }
 
 fn bind(local: SocketAddr, config: &MediaConfig) -> io::Result<UdpSocket> {
-    let socket = Socket::new(
-        Domain::for_address(local),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+    let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     let receive_buffer = usize::try_from(config.receive_buffer_bytes).unwrap_or(usize::MAX);
     socket.set_recv_buffer_size(receive_buffer)?;
     if config.dscp > 0 {
