@@ -7,16 +7,14 @@
 //!   part that opens a network connection, and only when asked to pull.
 //! - [`Models::load`]: checks the files and starts one worker a model: a [`WhisperTranscriber`],
 //!   a [`LlamaChat`], a [`FliteVoice`], or the measuring tools of [`instant`].
-//! - [`split_into_clauses`] and [`ClauseCutter`] cut what the agent says, so that the first
-//!   clause is heard early.
 //!
-//! Deliberately not here: the networks themselves (`trunkline-nn`), batching across calls (one
-//! worker serves one request after the other), progress bars and printing.
+//! Deliberately not here: the networks themselves (`trunkline-nn`), cutting text into clauses
+//! (`trunkline-inference`), batching across calls (one worker serves one request after the
+//! other), progress bars and printing.
 #![forbid(unsafe_code)]
 
 mod catalog;
 mod chat;
-mod clause;
 mod error;
 pub mod instant;
 mod models;
@@ -28,7 +26,6 @@ mod work_queue;
 
 pub use catalog::{Architecture, Catalog, Manifest, ManifestFile, Source, Task};
 pub use chat::LlamaChat;
-pub use clause::{ClauseCutter, split_into_clauses};
 pub use error::EngineError;
 pub use models::{InstantConfig, Models, ModelsConfig};
 pub use recogniser::WhisperTranscriber;

@@ -1,5 +1,8 @@
 //! From the configuration to running models: checks the files, starts the workers.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

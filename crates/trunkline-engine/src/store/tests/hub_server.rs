@@ -33,6 +33,8 @@ impl Page {
 struct State {
     pages: HashMap<String, Page>,
     requests: Vec<String>,
+    /// Paths that were asked for with a token.
+    with_token: Vec<String>,
 }
 
 pub(super) struct HubServer {
@@ -78,6 +80,15 @@ impl HubServer {
         std::mem::take(&mut self.state.lock().unwrap().requests)
     }
 
+    /// Paths that were asked for with a token.
+    pub(super) fn with_token(&self) -> Vec<String> {
+        self.state.lock().unwrap().with_token.clone()
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
     pub(super) fn access(&self) -> Access {
         Access {
             hub: format!("http://{}", self.address),
@@ -101,6 +112,7 @@ impl Drop for HubServer {
 fn answer(mut stream: TcpStream, state: &Mutex<State>) {
     let mut path = String::new();
     let mut from = None;
+    let mut token = false;
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     while let Some(Ok(line)) = lines.next() {
         let lower = line.to_lowercase();
@@ -108,12 +120,17 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
             path = rest.split(' ').next().unwrap().to_owned();
         } else if let Some(range) = lower.strip_prefix("range: bytes=") {
             from = range.trim_end_matches('-').parse::<usize>().ok();
+        } else if lower.starts_with("authorization: bearer ") {
+            token = true;
         } else if line.is_empty() {
             break;
         }
     }
     let (page, cut) = {
         let mut state = state.lock().unwrap();
+        if token {
+            state.with_token.push(path.clone());
+        }
         let range = from.map(|from| format!(" {from}-")).unwrap_or_default();
         state.requests.push(format!("{path}{range}"));
         match state.pages.get_mut(&path) {

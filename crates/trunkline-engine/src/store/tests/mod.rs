@@ -2,6 +2,7 @@
 
 mod hub_server;
 mod imports;
+mod packages;
 
 use std::fs;
 
@@ -351,11 +352,37 @@ fn the_starter_model_installs_from_the_program_itself() {
 }
 
 #[test]
-fn a_full_disk_is_told_apart() {
-    let full = io::Error::from(io::ErrorKind::StorageFull);
-    let error = EngineError::io(Path::new("/models/x"), full);
-    assert_eq!(
-        error.to_string(),
-        "no space left on the disk while writing /models/x"
-    );
+fn a_full_disk_is_told_and_nothing_is_installed() {
+    let rig = Rig::new();
+    let staged = rig.folder.path().join(".staging/tiny/sub");
+    fs::create_dir_all(&staged).unwrap();
+    // A device on which every write fails for want of space.
+    std::os::unix::fs::symlink("/dev/full", staged.join("weights.bin.part")).unwrap();
+    let error = rig
+        .store(manifest(None))
+        .pull("tiny", &mut |_| {})
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("no space left on the disk"), "{error}");
+    assert!(!rig.folder.path().join("tiny").exists());
+}
+
+#[test]
+fn the_access_token_goes_to_the_hub_and_not_along_a_redirect() {
+    let rig = Rig::new();
+    let network = HubServer::start();
+    network.put("/weights", Page::of(&weights()));
+    rig.weights_page(Page {
+        redirect: Some(format!("http://{}/weights", network.address())),
+        ..Page::default()
+    });
+    let access = Access {
+        token: Some(trunkline_types::Secret::new("hf_secret".to_owned())),
+        ..rig.hub.access()
+    };
+    let store = rig.store(manifest(None)).with_access(access);
+    store.pull("tiny", &mut |_| {}).unwrap();
+    assert_eq!(rig.hub.with_token().len(), 2);
+    assert_eq!(network.requests(), ["/weights"]);
+    assert_eq!(network.with_token(), Vec::<String>::new());
 }
