@@ -114,7 +114,7 @@ impl Scenario {
         Self::parse(&text).with_context(|| path.display().to_string())
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let scenario: Self = toml::from_str(text)?;
         let Some((_, before_last)) = scenario.steps.split_last() else {
             bail!("a scenario needs at least one [[step]]");
