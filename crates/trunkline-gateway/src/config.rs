@@ -173,7 +173,11 @@ impl GatewayConfig {
             "sip.listen_udp",
             "no listener: give listen_udp or listen_tcp, for instance [\"127.0.0.1:5060\"]",
         )?;
-        check(sip.max_calls > 0, "sip.max_calls", "0 would refuse every call")?;
+        check(
+            sip.max_calls > 0,
+            "sip.max_calls",
+            "0 would refuse every call",
+        )?;
         check(
             sip.min_session_expires_s >= 2,
             "sip.min_session_expires_s",
@@ -357,8 +361,16 @@ mod tests {
         for (from, to, key) in [
             ("listen_udp = [\"127.0.0.1:5060\"]", "", "sip.listen_udp"),
             ("trunk = \"carrier\"", "trunk = \"other\"", "number."),
-            ("proxy = \"sip.example.net:5060\"", "proxy = \"a b\"", "trunk.carrier.proxy"),
-            (", password_env = \"PBX_PASSWORD\"", "", "trunk.carrier.inbound_auth"),
+            (
+                "proxy = \"sip.example.net:5060\"",
+                "proxy = \"a b\"",
+                "trunk.carrier.proxy",
+            ),
+            (
+                ", password_env = \"PBX_PASSWORD\"",
+                "",
+                "trunk.carrier.inbound_auth",
+            ),
         ] {
             let config: GatewayConfig = toml::from_str(&GOOD.replace(from, to)).unwrap();
             let error = config.check().unwrap_err().to_string();

@@ -98,7 +98,10 @@ impl Dialog {
     /// Takes a request's number into account.
     pub(crate) fn take(&mut self, request: &Request) -> Sequence {
         let from = request.headers.get("From").and_then(NameAddr::parse);
-        if from.and_then(|from| from.tag().map(str::to_owned)).as_deref() != Some(&self.remote_tag)
+        if from
+            .and_then(|from| from.tag().map(str::to_owned))
+            .as_deref()
+            != Some(&self.remote_tag)
         {
             return Sequence::OtherDialog;
         }
@@ -182,10 +185,7 @@ Contact: <sip:alice@192.0.2.9:5070>";
         let routes: Vec<&str> = bye.headers.all("Route").collect();
         assert_eq!(routes, ["<sip:192.0.2.8;lr>", "<sip:192.0.2.7;lr>"]);
         assert_eq!(bye.uri, "sip:alice@192.0.2.9:5070");
-        assert_eq!(
-            bye.headers.get("From"),
-            Some("<sip:4000@192.0.2.1>;tag=b")
-        );
+        assert_eq!(bye.headers.get("From"), Some("<sip:4000@192.0.2.1>;tag=b"));
         assert_eq!(bye.headers.get("CSeq"), Some("1 BYE"));
         assert_eq!(dialog.next_hop(), Some("192.0.2.8:5060".parse().unwrap()));
     }

@@ -64,7 +64,10 @@ impl Inputs<'_> {
     /// The `response` value.
     pub(crate) fn response(&self) -> String {
         let hash = |text: &str| self.algorithm.hash(text);
-        let a1 = hash(&format!("{}:{}:{}", self.username, self.realm, self.password));
+        let a1 = hash(&format!(
+            "{}:{}:{}",
+            self.username, self.realm, self.password
+        ));
         let a2 = hash(&format!("{}:{}", self.method, self.uri));
         match self.qop {
             Some((nc, cnonce)) => hash(&format!("{a1}:{}:{nc}:{cnonce}:auth:{a2}", self.nonce)),

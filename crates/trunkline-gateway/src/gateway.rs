@@ -130,7 +130,13 @@ impl Gateway {
         let from = call.from.map(String::from);
         let from = from
             .or_else(|| trunk.config.caller_id.clone())
-            .or_else(|| trunk.config.registration.as_ref().map(|r| r.username.clone()))
+            .or_else(|| {
+                trunk
+                    .config
+                    .registration
+                    .as_ref()
+                    .map(|r| r.username.clone())
+            })
             .filter(|from| usable_caller(from))
             .unwrap_or_else(|| "anonymous".to_owned());
         let info = LegInfo {
@@ -260,7 +266,11 @@ fn route_call(shared: &Arc<Shared>, mut incoming: Incoming) {
         .as_ref()
         .and_then(|number| shared.router.workflow(number, trunk));
     let (Some(number), Some(workflow)) = (&number, workflow) else {
-        info!(trunk = trunk.config.name, uri = incoming.request.uri, "no such number");
+        info!(
+            trunk = trunk.config.name,
+            uri = incoming.request.uri,
+            "no such number"
+        );
         incoming.responder.refuse(404);
         return;
     };

@@ -131,9 +131,17 @@ impl Registration {
     /// One registration, challenges included. Returns the seconds granted.
     async fn register(&mut self, expires: u32) -> Result<u32, String> {
         let describe = |error: GatewayError| error.to_string();
-        let address = self.trunk.resolve(&self.registrar).await.map_err(describe)?;
+        let address = self
+            .trunk
+            .resolve(&self.registrar)
+            .await
+            .map_err(describe)?;
         let transport = self.trunk.config.transport;
-        let flow = self.stack.flow(transport, address).await.map_err(describe)?;
+        let flow = self
+            .stack
+            .flow(transport, address)
+            .await
+            .map_err(describe)?;
         let mut request = self.request(&flow, expires);
         // One challenge, one renewed nonce, one longer interval: more would be a loop.
         for _ in 0..4 {

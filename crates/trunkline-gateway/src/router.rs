@@ -50,7 +50,12 @@ impl Trunk {
             Some(user) => {
                 let password = user.password(&key("inbound_auth"))?;
                 let username = user.username.clone();
-                Some(Challenger::new(REALM.to_owned(), username, password, nonce_lifetime))
+                Some(Challenger::new(
+                    REALM.to_owned(),
+                    username,
+                    password,
+                    nonce_lifetime,
+                ))
             }
             None => None,
         };

@@ -48,14 +48,15 @@ pub(crate) fn negotiate_as_server(request: &Headers, terms: Terms) -> Negotiated
     let asked = request.get("Session-Expires").and_then(seconds);
     let min_se = request.get("Min-SE").and_then(seconds).unwrap_or(0);
     let least = terms.least.as_secs();
-    if let Some(asked) = asked {
-        if asked < least && supports {
-            return Negotiated::TooShort(least);
-        }
+    if supports && asked.is_some_and(|asked| asked < least) {
+        return Negotiated::TooShort(least);
     }
     // We may shorten what was asked, but not below what both sides hold to be the least.
     let ours = terms.interval.as_secs();
-    let interval = asked.map_or(ours, |asked| asked.min(ours)).max(min_se).max(least);
+    let interval = asked
+        .map_or(ours, |asked| asked.min(ours))
+        .max(min_se)
+        .max(least);
     let wished = request
         .get("Session-Expires")
         .and_then(|value| parameter(value, "refresher"));

@@ -54,7 +54,8 @@ pub(super) async fn send_bye(
         .as_ref()
         .is_some_and(|authorizer| authorizer.answer(&response, &mut bye));
     if answered {
-        bye.headers.set("CSeq", format!("{} BYE", dialog.next_cseq()));
+        bye.headers
+            .set("CSeq", format!("{} BYE", dialog.next_cseq()));
         let again = shared.stack.send(bye, flow);
         let _ = tokio::time::timeout(PATIENCE, again.last()).await;
     }
@@ -64,7 +65,10 @@ pub(super) async fn send_bye(
 /// an address of a trunk, else the way that the call came. Nobody can aim us at a third party.
 pub(super) async fn in_dialog_flow(shared: &Arc<Shared>, dialog: &Dialog, flow: &Flow) -> Flow {
     use crate::stack::Gate as _;
-    let Some(hop) = dialog.next_hop().filter(|hop| shared.router.admits(hop.ip())) else {
+    let Some(hop) = dialog
+        .next_hop()
+        .filter(|hop| shared.router.admits(hop.ip()))
+    else {
         return flow.clone();
     };
     // A stream is used again rather than another one opened to the same host.

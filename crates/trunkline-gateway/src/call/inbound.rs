@@ -206,7 +206,10 @@ impl Ringing {
                         "500 Server Internal Error"
                     }
                 };
-                Some(Next::End(EndReason::AgentFailed, Some(format!("we refused it: {end}"))))
+                Some(Next::End(
+                    EndReason::AgentFailed,
+                    Some(format!("we refused it: {end}")),
+                ))
             }
             SignallingCommand::Hangup(reason) => {
                 self.responder.refuse(480);
@@ -242,12 +245,13 @@ impl Ringing {
                     return None;
                 }
                 let _ = self.dialog.take(&incoming.request);
-                if self.offered && self.agreed.is_none() {
-                    if let Err(error) = self.take_answer(&incoming.request) {
-                        refuse_sdp(&mut incoming.responder, &error);
-                        refuse_sdp(&mut self.responder, &error);
-                        return Some(Next::End(EndReason::Refused, Some(error.to_string())));
-                    }
+                if self.offered
+                    && self.agreed.is_none()
+                    && let Err(error) = self.take_answer(&incoming.request)
+                {
+                    refuse_sdp(&mut incoming.responder, &error);
+                    refuse_sdp(&mut self.responder, &error);
+                    return Some(Next::End(EndReason::Refused, Some(error.to_string())));
                 }
                 incoming.responder.refuse(200);
                 self.answer_wanted.then_some(Next::Answer)

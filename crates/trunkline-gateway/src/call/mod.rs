@@ -10,8 +10,8 @@ mod leg;
 mod media;
 mod outbound;
 mod refresh;
-mod renegotiate;
 mod reliable;
+mod renegotiate;
 mod requests;
 
 use std::collections::HashMap;
@@ -29,9 +29,9 @@ use crate::session_timer::Terms;
 use crate::stack::{Incoming, Stack};
 
 pub(crate) use inbound::{run as run_inbound, unavailable};
+pub(crate) use leg::open_leg;
 pub(crate) use outbound::{Outbound, new_call_id, run as run_outbound, usable_caller};
 pub(crate) use requests::answer_options;
-pub(crate) use leg::open_leg;
 
 /// What all calls share.
 pub(crate) struct Shared {
@@ -86,12 +86,13 @@ impl Calls {
     /// Takes one of the places that there are. `None` when all are taken.
     pub(crate) fn enter(shared: &Arc<Shared>) -> Option<Place> {
         let most = shared.config.max_calls;
-        let taken = shared
-            .calls
-            .running
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {
-                (running < most).then_some(running + 1)
-            });
+        let taken =
+            shared
+                .calls
+                .running
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {
+                    (running < most).then_some(running + 1)
+                });
         taken.ok().map(|_| Place {
             shared: Arc::clone(shared),
             keys: Vec::new(),

@@ -244,9 +244,7 @@ impl Calling {
         early.rseq = Some(rseq);
         let mut prack = early.dialog.request(Method::Prack);
         let cseq = self.cseq;
-        prack
-            .headers
-            .push("RAck", format!("{rseq} {cseq} INVITE"));
+        prack.headers.push("RAck", format!("{rseq} {cseq} INVITE"));
         let flow = in_dialog_flow(&self.shared, &early.dialog, &self.flow).await;
         let _ = self.shared.stack.send(prack, &flow);
     }
@@ -395,7 +393,10 @@ fn invite(
     headers.push("P-Asserted-Identity", identity);
     headers.push("Allow", ALLOW);
     headers.push("Supported", SUPPORTED);
-    headers.push("Session-Expires", shared.config.session_expires_s.to_string());
+    headers.push(
+        "Session-Expires",
+        shared.config.session_expires_s.to_string(),
+    );
     headers.push("Content-Type", "application/sdp");
     Request {
         method: Method::Invite,

@@ -51,11 +51,11 @@ impl Established {
         headers.push("Supported", SUPPORTED);
         headers.push("Session-Expires", format!("{interval};refresher=uac"));
         headers.push("Min-SE", least.to_string());
-        if request.method == Method::Invite {
-            if let Some(agreed) = &self.agreed {
-                request.headers.push("Content-Type", "application/sdp");
-                request.body = self.local.offer_again(agreed).into_bytes();
-            }
+        if request.method == Method::Invite
+            && let Some(agreed) = &self.agreed
+        {
+            request.headers.push("Content-Type", "application/sdp");
+            request.body = self.local.offer_again(agreed).into_bytes();
         }
         self.dispatch_refresh(request).await;
     }

@@ -149,9 +149,6 @@ mod tests {
         let t1 = Duration::from_millis(500);
         let mut reliable = Reliable::new(1, t1);
         reliable.number(&mut ringing(), start);
-        assert!(matches!(
-            reliable.due(start + t1 * 64),
-            Some(Due::GiveUp)
-        ));
+        assert!(matches!(reliable.due(start + t1 * 64), Some(Due::GiveUp)));
     }
 }

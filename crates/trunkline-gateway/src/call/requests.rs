@@ -119,8 +119,18 @@ mod tests {
     #[test]
     fn a_key_by_info_is_a_key() {
         for (kind, body, key, held) in [
-            ("application/dtmf-relay", "Signal=5\r\nDuration=160\r\n", '5', 160),
-            ("application/dtmf-relay", "Signal= #\r\nDuration= 250", '#', 250),
+            (
+                "application/dtmf-relay",
+                "Signal=5\r\nDuration=160\r\n",
+                '5',
+                160,
+            ),
+            (
+                "application/dtmf-relay",
+                "Signal= #\r\nDuration= 250",
+                '#',
+                250,
+            ),
             ("application/dtmf-relay", "Signal=10\r\n", '*', 100),
             ("application/dtmf", "7", '7', 100),
         ] {

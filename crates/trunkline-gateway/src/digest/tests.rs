@@ -25,10 +25,7 @@ fn the_example_of_rfc_7616_comes_out() {
             method: "GET",
             uri: "/dir/index.html",
             nonce: "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
-            qop: Some((
-                "00000001",
-                "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
-            )),
+            qop: Some(("00000001", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ")),
         };
         assert_eq!(inputs.response(), expected);
     }

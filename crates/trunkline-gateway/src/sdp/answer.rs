@@ -14,10 +14,7 @@ use super::{Agreed, Direction, SdpError, is_hole};
 ///
 /// # Errors
 /// [`SdpError::Unusable`] when no stream can be taken; the call gets 488.
-pub(crate) fn answer(
-    offer: &Description,
-    local: &mut Local,
-) -> Result<(String, Agreed), SdpError> {
+pub(crate) fn answer(offer: &Description, local: &mut Local) -> Result<(String, Agreed), SdpError> {
     let chosen = offer
         .media
         .iter()
@@ -31,7 +28,10 @@ pub(crate) fn answer(
             streams.push_str(&local.audio(&agreed, ptime));
         } else {
             let formats = media.formats.join(" ");
-            streams.push_str(&format!("m={} 0 {} {formats}\r\n", media.kind, media.protocol));
+            streams.push_str(&format!(
+                "m={} 0 {} {formats}\r\n",
+                media.kind, media.protocol
+            ));
         }
     }
     Ok((local.session_around(&streams), agreed))
@@ -64,7 +64,9 @@ fn settle(media: &Media, ours: fn(Direction) -> Direction) -> Result<Agreed, Sdp
         .formats
         .iter()
         .find_map(|format| codec_of(media, format))
-        .ok_or(SdpError::Unusable("no codec in common: we have PCMU, PCMA and G722"))?;
+        .ok_or(SdpError::Unusable(
+            "no codec in common: we have PCMU, PCMA and G722",
+        ))?;
     let telephone_event = media
         .rtpmaps
         .iter()

@@ -41,7 +41,11 @@ impl Local {
         }
         let _ = write!(stream, " {TELEPHONE_EVENT}\r\n");
         for codec in Codec::ALL {
-            let _ = write!(stream, "a=rtpmap:{} {codec}\r\n", codec.static_payload_type());
+            let _ = write!(
+                stream,
+                "a=rtpmap:{} {codec}\r\n",
+                codec.static_payload_type()
+            );
         }
         event_lines(&mut stream, TELEPHONE_EVENT);
         let _ = write!(stream, "a=ptime:20\r\na=sendrecv\r\n");
@@ -64,7 +68,11 @@ impl Local {
         if let Some(event) = agreed.telephone_event {
             let _ = write!(stream, " {event}");
         }
-        let _ = write!(stream, "\r\na=rtpmap:{} {}\r\n", agreed.payload_type, agreed.codec);
+        let _ = write!(
+            stream,
+            "\r\na=rtpmap:{} {}\r\n",
+            agreed.payload_type, agreed.codec
+        );
         if let Some(event) = agreed.telephone_event {
             event_lines(&mut stream, event);
         }

@@ -120,8 +120,7 @@ fn media_line(value: &str) -> Result<Media, SdpError> {
 
 fn connection(value: &str) -> Result<IpAddr, SdpError> {
     let mut words = value.split_whitespace();
-    let (Some("IN"), Some(kind), Some(address)) = (words.next(), words.next(), words.next())
-    else {
+    let (Some("IN"), Some(kind), Some(address)) = (words.next(), words.next(), words.next()) else {
         return Err(SdpError::Malformed("connection line"));
     };
     // A multicast address may carry `/ttl`.
@@ -132,7 +131,9 @@ fn connection(value: &str) -> Result<IpAddr, SdpError> {
     match kind {
         "IP4" if address.is_ipv4() => Ok(address),
         "IP6" if address.is_ipv6() => Ok(address),
-        _ => Err(SdpError::Malformed("connection address of the other family")),
+        _ => Err(SdpError::Malformed(
+            "connection address of the other family",
+        )),
     }
 }
 

@@ -42,7 +42,8 @@ fn a_plain_offer_is_answered_with_the_offerers_first_codec_of_ours() {
 
 #[test]
 fn a_dynamic_payload_type_is_answered_as_it_was_offered() {
-    let (text, agreed) = answered("m=audio 4000 RTP/AVP 120\r\na=rtpmap:120 G722/8000\r\n").unwrap();
+    let (text, agreed) =
+        answered("m=audio 4000 RTP/AVP 120\r\na=rtpmap:120 G722/8000\r\n").unwrap();
     assert_eq!((agreed.codec, agreed.payload_type), (Codec::G722, 120));
     assert!(text.contains("RTP/AVP 120\r\na=rtpmap:120 G722/8000"));
 }
@@ -94,7 +95,10 @@ fn each_direction_is_mirrored() {
     ] {
         let (text, agreed) =
             answered(&format!("m=audio 4000 RTP/AVP 0\r\na={offered}\r\n")).unwrap();
-        assert!(text.contains(&format!("a={answered_with}\r\n")), "{offered}");
+        assert!(
+            text.contains(&format!("a={answered_with}\r\n")),
+            "{offered}"
+        );
         assert_eq!(agreed.held(), held, "{offered}");
     }
 }
@@ -108,8 +112,16 @@ fn the_old_hold_by_a_null_address_is_hold() {
 
 #[test]
 fn ptime_from_10_to_60_is_kept_and_odd_ones_become_20() {
-    for (asked, kept) in [("10", 10), ("30", 30), ("60", 60), ("5", 20), ("200", 20), ("x", 20)] {
-        let (_, agreed) = answered(&format!("m=audio 4000 RTP/AVP 0\r\na=ptime:{asked}\r\n")).unwrap();
+    for (asked, kept) in [
+        ("10", 10),
+        ("30", 30),
+        ("60", 60),
+        ("5", 20),
+        ("200", 20),
+        ("x", 20),
+    ] {
+        let (_, agreed) =
+            answered(&format!("m=audio 4000 RTP/AVP 0\r\na=ptime:{asked}\r\n")).unwrap();
         assert_eq!(agreed.ptime, Duration::from_millis(kept), "{asked}");
     }
 }
@@ -171,7 +183,11 @@ fn garbage_gives_an_error() {
         b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nm=audio 4000 RTP/AVP 0\r\na=rtpmap:x PCMU/8000\r\n",
         b"v=0\r\nm=audio 4000 RTP/AVP 0\r\n",
     ] {
-        assert!(parse(garbage).is_err(), "{:?}", String::from_utf8_lossy(garbage));
+        assert!(
+            parse(garbage).is_err(),
+            "{:?}",
+            String::from_utf8_lossy(garbage)
+        );
     }
 }
 

@@ -77,10 +77,10 @@ pub(super) async fn receive(stack: Arc<Stack>, at: usize) {
         let answer = stack
             .take_in(&buffer[..length], Transport::Udp, connection, source)
             .await;
-        if let Some((bytes, to)) = answer {
-            if let Err(error) = listener.socket.send_to(&bytes, to).await {
-                warn!(%to, %error, "cannot send a refusal");
-            }
+        if let Some((bytes, to)) = answer
+            && let Err(error) = listener.socket.send_to(&bytes, to).await
+        {
+            warn!(%to, %error, "cannot send a refusal");
         }
     }
 }

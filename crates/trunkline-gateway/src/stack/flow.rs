@@ -22,7 +22,11 @@ pub(crate) struct Flow {
 
 impl std::fmt::Debug for Flow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} {} -> {}", self.transport, self.visible, self.remote)
+        write!(
+            f,
+            "{:?} {} -> {}",
+            self.transport, self.visible, self.remote
+        )
     }
 }
 

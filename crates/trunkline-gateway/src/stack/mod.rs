@@ -93,11 +93,7 @@ impl Stack {
         });
         let timers = Arc::clone(&stack.endpoint.inner);
         stack.spawn(async move { timers.process_timer().await });
-        stack.spawn(server::dispatch(
-            Arc::clone(&stack),
-            transactions,
-            incoming,
-        ));
+        stack.spawn(server::dispatch(Arc::clone(&stack), transactions, incoming));
         for at in 0..stack.udp.len() {
             stack.spawn(datagrams::receive(Arc::clone(&stack), at));
         }

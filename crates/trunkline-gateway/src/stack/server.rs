@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rsipstack::sip::SipMessage;
-use rsipstack::transaction::transaction::{Transaction, TransactionEvent, TransactionEventSender};
 use rsipstack::transaction::TransactionReceiver;
+use rsipstack::transaction::transaction::{Transaction, TransactionEvent, TransactionEventSender};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
@@ -126,10 +126,10 @@ pub(super) async fn dispatch(
 }
 
 async fn drive(mut transaction: Transaction, events: mpsc::UnboundedSender<ServerEvent>) {
-    if transaction.original.method == rsipstack::sip::Method::Invite {
-        if let Err(error) = transaction.send_trying().await {
-            warn!(%error, "cannot send 100 Trying");
-        }
+    if transaction.original.method == rsipstack::sip::Method::Invite
+        && let Err(error) = transaction.send_trying().await
+    {
+        warn!(%error, "cannot send 100 Trying");
     }
     while let Some(message) = transaction.receive().await {
         let SipMessage::Request(theirs) = message else {

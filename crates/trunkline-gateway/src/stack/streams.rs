@@ -30,9 +30,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Streams open at once.
 const MAX_STREAMS: usize = 1024;
 
-pub(super) async fn listen(
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), GatewayError> {
+pub(super) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), GatewayError> {
     let listen_error = |source: io::Error| GatewayError::Listen {
         transport: Transport::Tcp,
         address,
@@ -153,10 +151,10 @@ async fn take_frames(
                 remote,
             )
             .await;
-        if let Some((bytes, _)) = answer {
-            if stream.connection.send_raw(&bytes).await.is_err() {
-                return false;
-            }
+        if let Some((bytes, _)) = answer
+            && stream.connection.send_raw(&bytes).await.is_err()
+        {
+            return false;
         }
         if !goes_on {
             return false;

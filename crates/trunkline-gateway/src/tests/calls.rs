@@ -26,7 +26,10 @@ async fn a_call_is_answered_and_the_caller_hangs_up() {
         assert_eq!(inn.info.direction, CallDirection::Inbound);
         assert_eq!(inn.info.from, "+15550100");
         assert_eq!(inn.info.to.as_str(), "4000");
-        assert_eq!((inn.info.trunk.as_str(), inn.info.workflow.as_str()), ("peer", "desk"));
+        assert_eq!(
+            (inn.info.trunk.as_str(), inn.info.workflow.as_str()),
+            ("peer", "desk")
+        );
         assert_eq!(inn.info.carrier_call_id, out.info.carrier_call_id);
         hang_up(&out);
         assert_eq!(ended(&mut out).await, (EndReason::WorkflowEnded, None));
@@ -102,7 +105,9 @@ async fn each_refusal_reaches_the_caller_with_its_code() {
         (RejectReason::Busy, "486 Busy Here"),
         (RejectReason::Unavailable, "500 Server Internal Error"),
         (
-            RejectReason::AtCapacity { retry_after: Duration::from_secs(7) },
+            RejectReason::AtCapacity {
+                retry_after: Duration::from_secs(7),
+            },
             "503 Service Unavailable",
         ),
     ] {
@@ -127,7 +132,10 @@ async fn over_capacity_and_while_draining_callers_get_503() {
     let mut desk = Side::start("max_calls = 1", DESK).await;
     let caller = Side::caller(&desk, "udp", "").await;
     let (out, _inn) = connected(&mut desk, &caller).await;
-    let refused = (EndReason::Refused, Some("503 Service Unavailable".to_owned()));
+    let refused = (
+        EndReason::Refused,
+        Some("503 Service Unavailable".to_owned()),
+    );
     let mut second = caller.dial("4000").await;
     assert_eq!(ended(&mut second).await, refused);
     hang_up(&out);
@@ -185,11 +193,7 @@ async fn a_taken_port_is_named() {
     let address = taken.local_addr().unwrap();
     let config = format!("sip = {{ listen_udp = [\"{address}\"] }}");
     let media = Arc::new(MediaWheel::start(MediaConfig::default()).unwrap());
-    let started = Gateway::start(
-        toml::from_str(&config).unwrap(),
-        media,
-        mpsc::channel(1).0,
-    );
+    let started = Gateway::start(toml::from_str(&config).unwrap(), media, mpsc::channel(1).0);
     let error = started.await.err().unwrap().to_string();
     assert!(error.contains(&address.to_string()), "{error}");
 }

@@ -34,7 +34,10 @@ async fn hold_and_resume_by_each_of_their_spellings() {
     for (hold, answer) in [
         ("m=audio 40000 RTP/AVP 0\r\na=sendonly\r\n", "a=recvonly"),
         ("m=audio 40000 RTP/AVP 0\r\na=inactive\r\n", "a=inactive"),
-        ("m=audio 40000 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n", "a=recvonly"),
+        (
+            "m=audio 40000 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n",
+            "a=recvonly",
+        ),
     ] {
         let text = reinvite(&mut phone, hold).await;
         assert!(text.contains(answer), "{hold}: {text}");
@@ -76,7 +79,9 @@ async fn an_offer_may_come_late() {
     let again = phone.request("INVITE");
     phone.send(&again).await;
     assert_eq!(phone.response().await.status, 200);
-    phone.ack(Some("m=audio 40000 RTP/AVP 9\r\na=inactive\r\n")).await;
+    phone
+        .ack(Some("m=audio 40000 RTP/AVP 9\r\na=inactive\r\n"))
+        .await;
     assert_eq!(event(&mut leg).await, LegEvent::Held);
 }
 
@@ -155,7 +160,9 @@ async fn a_phone_that_requires_100rel_gets_ringing_until_its_prack() {
     assert_eq!(phone.response().await, ringing);
     let invite_cseq = phone.cseq;
     let mut prack = phone.request("PRACK");
-    prack.headers.push("RAck", format!("{rseq} {invite_cseq} INVITE"));
+    prack
+        .headers
+        .push("RAck", format!("{rseq} {invite_cseq} INVITE"));
     phone.send(&prack).await;
     let mut statuses = Vec::new();
     while statuses.len() < 2 {
@@ -179,7 +186,9 @@ async fn cancel_takes_the_call_back() {
     phone.send(&invite).await;
     let mut leg = desk.next_call().await;
     let mut cancel = phone.request("CANCEL");
-    cancel.headers.set("Via", invite.headers.get("Via").unwrap());
+    cancel
+        .headers
+        .set("Via", invite.headers.get("Via").unwrap());
     phone.send(&cancel).await;
     let mut statuses = [phone.response().await.status, phone.response().await.status];
     statuses.sort_unstable();
@@ -190,7 +199,10 @@ async fn cancel_takes_the_call_back() {
 #[tokio::test]
 async fn a_forked_call_takes_the_first_answer_and_hangs_up_on_the_second() {
     let mut phone = Phone::at("127.0.0.1:0", "127.0.0.1:9".parse().unwrap()).await;
-    let trunk = format!("[[trunk]]\nname = \"out\"\nproxy = \"{}\"\n", phone.address());
+    let trunk = format!(
+        "[[trunk]]\nname = \"out\"\nproxy = \"{}\"\n",
+        phone.address()
+    );
     let caller = Side::start("", &trunk).await;
     phone.set_gateway(caller.udp());
     let mut leg = caller.dial("+4420").await;

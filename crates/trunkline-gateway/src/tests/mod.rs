@@ -103,7 +103,9 @@ impl Side {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("nothing happened")
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("nothing happened")
 }
 
 /// The next event that is not a tick.
@@ -120,7 +122,10 @@ async fn event(leg: &mut CallLeg) -> LegEvent {
 async fn ended(leg: &mut CallLeg) -> (EndReason, Option<String>) {
     match event(leg).await {
         LegEvent::Ended { reason, detail } => {
-            assert!(within(leg.events.recv()).await.is_none(), "something followed the end");
+            assert!(
+                within(leg.events.recv()).await.is_none(),
+                "something followed the end"
+            );
             (reason, detail)
         }
         other => panic!("{other:?} instead of the end"),

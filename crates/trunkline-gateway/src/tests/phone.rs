@@ -67,7 +67,11 @@ impl Phone {
         let fixed = format!("sip:4000@{}", self.gateway);
         Request {
             method: Method::from_token(method),
-            uri: self.target.clone().filter(|_| to_tag.len() > 1).unwrap_or(fixed),
+            uri: self
+                .target
+                .clone()
+                .filter(|_| to_tag.len() > 1)
+                .unwrap_or(fixed),
             headers,
             body: Vec::new(),
         }
@@ -139,7 +143,9 @@ impl Phone {
         }
         let mut response = crate::wire::reply(request, status, &self.tag);
         let local = self.address();
-        response.headers.push("Contact", format!("<sip:phone@{local}>"));
+        response
+            .headers
+            .push("Contact", format!("<sip:phone@{local}>"));
         if let Some(streams) = streams {
             response.headers.push("Content-Type", "application/sdp");
             response.body = sdp(streams);
@@ -157,7 +163,8 @@ impl Phone {
     }
 }
 
-pub(super) const PCMU: &str = "m=audio 40000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+pub(super) const PCMU: &str =
+    "m=audio 40000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n";
 
 pub(super) fn sdp(streams: &str) -> Vec<u8> {
     format!("v=0\r\no=p 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n{streams}")

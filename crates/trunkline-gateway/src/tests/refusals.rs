@@ -86,7 +86,10 @@ async fn options_says_what_we_can_do() {
         ("Supported", "timer"),
         ("Supported", "100rel"),
     ] {
-        assert!(response.headers.has_option(name, option), "{name}: {option}");
+        assert!(
+            response.headers.has_option(name, option),
+            "{name}: {option}"
+        );
     }
 }
 
@@ -145,5 +148,8 @@ async fn a_stream_that_cannot_be_framed_is_answered_and_closed() {
     stream.write_all(options.as_bytes()).await.unwrap();
     let mut heard = String::new();
     within(stream.read_to_string(&mut heard)).await.unwrap();
-    assert!(heard.starts_with("SIP/2.0 400 Malformed Content-Length"), "{heard}");
+    assert!(
+        heard.starts_with("SIP/2.0 400 Malformed Content-Length"),
+        "{heard}"
+    );
 }

@@ -63,13 +63,20 @@ async fn it_answers_the_challenge_and_unregisters_when_the_gateway_stops() {
     assert!(second.cseq() > first.cseq());
     let mut granted = reply(&second, 200, "r");
     let contact = second.headers.get("Contact").unwrap();
-    granted.headers.push("Contact", format!("{contact};expires=120"));
+    granted
+        .headers
+        .push("Contact", format!("{contact};expires=120"));
     registrar.send_bytes(&granted.to_bytes()).await;
-    state(&side, |state| *state == RegistrationState::Registered { expires_s: 120 }).await;
+    state(&side, |state| {
+        *state == RegistrationState::Registered { expires_s: 120 }
+    })
+    .await;
     let stopping = tokio::spawn(side.gateway.shutdown());
     let last = next_register(&mut registrar).await;
     assert_eq!(last.headers.get("Expires"), Some("0"));
-    registrar.send_bytes(&reply(&last, 200, "r").to_bytes()).await;
+    registrar
+        .send_bytes(&reply(&last, 200, "r").to_bytes())
+        .await;
     within(stopping).await.unwrap();
 }
 
@@ -81,7 +88,9 @@ async fn a_refusal_is_told_with_the_registrars_words() {
     let mut registrar = Phone::at("127.0.0.1:0", "127.0.0.1:9".parse().unwrap()).await;
     let side = registering(&mut registrar, &password).await;
     let request = next_register(&mut registrar).await;
-    registrar.send_bytes(&reply(&request, 403, "r").to_bytes()).await;
+    registrar
+        .send_bytes(&reply(&request, 403, "r").to_bytes())
+        .await;
     let failed = RegistrationState::Failed {
         reason: "403 Forbidden".to_owned(),
     };

@@ -256,10 +256,18 @@ fn check_addresses(headers: &Headers) -> Result<(), Fault> {
 fn check_numbers(headers: &Headers) -> Result<(), Fault> {
     for (name, most, malformed) in [
         ("Max-Forwards", 255, "Malformed Max-Forwards"),
-        ("Content-Length", u64::from(u32::MAX), "Malformed Content-Length"),
+        (
+            "Content-Length",
+            u64::from(u32::MAX),
+            "Malformed Content-Length",
+        ),
         ("Expires", u64::from(u32::MAX), "Malformed Expires"),
         ("Min-Expires", u64::from(u32::MAX), "Malformed Min-Expires"),
-        ("Session-Expires", u64::from(u32::MAX), "Malformed Session-Expires"),
+        (
+            "Session-Expires",
+            u64::from(u32::MAX),
+            "Malformed Session-Expires",
+        ),
         ("Min-SE", u64::from(u32::MAX), "Malformed Min-SE"),
         ("Retry-After", u64::from(u32::MAX), "Malformed Retry-After"),
         ("RSeq", u64::from(u32::MAX), "Malformed RSeq"),
@@ -271,7 +279,10 @@ fn check_numbers(headers: &Headers) -> Result<(), Fault> {
         }
     }
     // RFC 3261 section 20.17: only GMT.
-    if headers.get("Date").is_some_and(|date| !date.ends_with("GMT")) {
+    if headers
+        .get("Date")
+        .is_some_and(|date| !date.ends_with("GMT"))
+    {
         return Err(bad("Malformed Date"));
     }
     Ok(())
@@ -286,7 +297,10 @@ fn check_request(request: &Request) -> Result<(), Fault> {
         return Err(bad("CSeq Method Mismatch"));
     }
     let from = request.headers.get("From").and_then(NameAddr::parse);
-    if from.and_then(|from| from.tag().map(str::to_owned)).is_none() {
+    if from
+        .and_then(|from| from.tag().map(str::to_owned))
+        .is_none()
+    {
         // RFC 2543 did without; the transaction layer cannot.
         return Err(bad("Missing From Tag"));
     }
@@ -415,5 +429,6 @@ fn body<'a>(
     let length = number(length, u64::from(u32::MAX))
         .and_then(|length| usize::try_from(length).ok())
         .ok_or("Malformed Content-Length")?;
-    rest.get(..length).ok_or("Content-Length Beyond The Message")
+    rest.get(..length)
+        .ok_or("Content-Length Beyond The Message")
 }

@@ -171,7 +171,9 @@ pub(crate) struct Response {
 impl Response {
     /// The status and reason phrase, as an operator reads it.
     pub(crate) fn line(&self) -> String {
-        format!("{} {}", self.status, self.reason).trim_end().to_owned()
+        format!("{} {}", self.status, self.reason)
+            .trim_end()
+            .to_owned()
     }
 
     /// As sent.

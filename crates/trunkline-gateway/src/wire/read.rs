@@ -53,7 +53,10 @@ fn take_line(line: &[u8], headers: &mut Headers) -> Result<(), &'static str> {
         return Err("stray line end in a header");
     }
     if line.starts_with([' ', '\t']) {
-        let (_, value) = headers.0.last_mut().ok_or("folded line before any header")?;
+        let (_, value) = headers
+            .0
+            .last_mut()
+            .ok_or("folded line before any header")?;
         if !value.is_empty() {
             value.push(' ');
         }

@@ -9,7 +9,10 @@ pub(crate) fn reply(request: &Request, status: u16, to_tag: &str) -> Response {
     for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
         for value in request.headers.all(name) {
             let tagged = value.to_ascii_lowercase().contains(";tag=")
-                || value.to_ascii_lowercase().replace(' ', "").contains(";tag=");
+                || value
+                    .to_ascii_lowercase()
+                    .replace(' ', "")
+                    .contains(";tag=");
             if name == "To" && status != 100 && !tagged {
                 headers.push(name, format!("{value};tag={to_tag}"));
             } else {
@@ -17,10 +20,10 @@ pub(crate) fn reply(request: &Request, status: u16, to_tag: &str) -> Response {
             }
         }
     }
-    if status == 100 {
-        if let Some(timestamp) = request.headers.get("Timestamp") {
-            headers.push("Timestamp", timestamp);
-        }
+    if status == 100
+        && let Some(timestamp) = request.headers.get("Timestamp")
+    {
+        headers.push("Timestamp", timestamp);
     }
     Response {
         status,

@@ -72,13 +72,37 @@ fn on_a_stream_the_length_is_needed() {
 #[test]
 fn numbers_out_of_range_are_refused() {
     for (line, replaced, reason) in [
-        ("CSeq: 7 INVITE", "CSeq: 36893488147419103232 INVITE", "Malformed CSeq"),
+        (
+            "CSeq: 7 INVITE",
+            "CSeq: 36893488147419103232 INVITE",
+            "Malformed CSeq",
+        ),
         ("CSeq: 7 INVITE", "CSeq: -7 INVITE", "Malformed CSeq"),
-        ("Max-Forwards: 70", "Max-Forwards: 300", "Malformed Max-Forwards"),
-        ("Max-Forwards: 70", "Max-Forwards: -1", "Malformed Max-Forwards"),
-        ("Max-Forwards: 70", "Content-Length: -999", "Malformed Content-Length"),
-        ("Max-Forwards: 70", "Expires: 1000000000000000000000", "Malformed Expires"),
-        ("Max-Forwards: 70", "Date: Fri, 01 Jan 2010 16:00:00 EST", "Malformed Date"),
+        (
+            "Max-Forwards: 70",
+            "Max-Forwards: 300",
+            "Malformed Max-Forwards",
+        ),
+        (
+            "Max-Forwards: 70",
+            "Max-Forwards: -1",
+            "Malformed Max-Forwards",
+        ),
+        (
+            "Max-Forwards: 70",
+            "Content-Length: -999",
+            "Malformed Content-Length",
+        ),
+        (
+            "Max-Forwards: 70",
+            "Expires: 1000000000000000000000",
+            "Malformed Expires",
+        ),
+        (
+            "Max-Forwards: 70",
+            "Date: Fri, 01 Jan 2010 16:00:00 EST",
+            "Malformed Date",
+        ),
     ] {
         assert_eq!(with(line, replaced), refused(400, reason), "{replaced}");
     }
@@ -93,9 +117,16 @@ fn the_method_in_cseq_must_be_the_methods_own() {
 #[test]
 fn single_headers_may_not_repeat_nor_lack() {
     for name in ["From", "To", "Call-ID", "CSeq"] {
-        let line = INVITE.lines().find(|l| l.starts_with(&format!("{name}:"))).unwrap();
+        let line = INVITE
+            .lines()
+            .find(|l| l.starts_with(&format!("{name}:")))
+            .unwrap();
         let twice = with(line, &format!("{line}\n{line}"));
-        assert_eq!(twice, refused(400, "Repeated Single-Value Header"), "{name}");
+        assert_eq!(
+            twice,
+            refused(400, "Repeated Single-Value Header"),
+            "{name}"
+        );
         let never = with(&format!("{line}\n"), "");
         assert_eq!(never, refused(400, &format!("Missing {name}")), "{name}");
     }
@@ -110,9 +141,21 @@ fn without_a_via_there_is_no_way_back() {
 #[test]
 fn broken_addresses_are_refused() {
     for (line, replaced, reason) in [
-        ("To: <sip:4000@192.0.2.1>", "To: \"Open <sip:4000@192.0.2.1>", "Malformed To"),
-        ("To: <sip:4000@192.0.2.1>", "To: < sip:4000@192.0.2.1>", "Malformed To"),
-        ("To: <sip:4000@192.0.2.1>", "To: Bell, A <sip:4000@192.0.2.1>", "Malformed To"),
+        (
+            "To: <sip:4000@192.0.2.1>",
+            "To: \"Open <sip:4000@192.0.2.1>",
+            "Malformed To",
+        ),
+        (
+            "To: <sip:4000@192.0.2.1>",
+            "To: < sip:4000@192.0.2.1>",
+            "Malformed To",
+        ),
+        (
+            "To: <sip:4000@192.0.2.1>",
+            "To: Bell, A <sip:4000@192.0.2.1>",
+            "Malformed To",
+        ),
         (
             "Contact: <sip:alice@192.0.2.9:5070>",
             "Contact: <sip:alice@192.0.2.9:5070>;;;;",
@@ -137,15 +180,39 @@ fn broken_addresses_are_refused() {
 fn request_lines_are_read_strictly() {
     let line = "INVITE sip:4000@192.0.2.1 SIP/2.0";
     for (replaced, expected) in [
-        ("INVITE  sip:4000@192.0.2.1  SIP/2.0", refused(400, "Malformed Request-Line")),
-        ("INVITE sip:4000@192.0.2.1 SIP/2.0 ", refused(400, "Malformed Request-Line")),
-        ("INVITE sip:4000@192.0.2.1; lr SIP/2.0", refused(400, "Malformed Request-Line")),
-        ("INVITE <sip:4000@192.0.2.1> SIP/2.0", refused(400, "Malformed Request-URI")),
-        ("INVITE sip:4000@192.0.2.1?R=1 SIP/2.0", refused(400, "Malformed Request-URI")),
-        ("INVITE sip:2001:db8::10 SIP/2.0", refused(400, "Malformed Request-URI")),
+        (
+            "INVITE  sip:4000@192.0.2.1  SIP/2.0",
+            refused(400, "Malformed Request-Line"),
+        ),
+        (
+            "INVITE sip:4000@192.0.2.1 SIP/2.0 ",
+            refused(400, "Malformed Request-Line"),
+        ),
+        (
+            "INVITE sip:4000@192.0.2.1; lr SIP/2.0",
+            refused(400, "Malformed Request-Line"),
+        ),
+        (
+            "INVITE <sip:4000@192.0.2.1> SIP/2.0",
+            refused(400, "Malformed Request-URI"),
+        ),
+        (
+            "INVITE sip:4000@192.0.2.1?R=1 SIP/2.0",
+            refused(400, "Malformed Request-URI"),
+        ),
+        (
+            "INVITE sip:2001:db8::10 SIP/2.0",
+            refused(400, "Malformed Request-URI"),
+        ),
         ("INVITE sip:[2001:db8::10]:5070 SIP/2.0", Verdict::Accept),
-        ("INVITE sip:4000@192.0.2.1 SIP/7.0", refused(505, "Version Not Supported")),
-        ("INVITE nobody:knows SIP/2.0", refused(416, "Unsupported URI Scheme")),
+        (
+            "INVITE sip:4000@192.0.2.1 SIP/7.0",
+            refused(505, "Version Not Supported"),
+        ),
+        (
+            "INVITE nobody:knows SIP/2.0",
+            refused(416, "Unsupported URI Scheme"),
+        ),
         ("INVITE tel:+442079460000 SIP/2.0", Verdict::Accept),
     ] {
         assert_eq!(with(line, replaced), expected, "{replaced}");
@@ -155,12 +222,36 @@ fn request_lines_are_read_strictly() {
 #[test]
 fn what_we_cannot_do_is_said_with_its_own_code() {
     for (line, replaced, expected) in [
-        ("Max-Forwards: 70", "Require: teleport, timer", refused(420, "Bad Extension")),
-        ("Max-Forwards: 70", "Require: timer, 100rel", Verdict::Accept),
-        ("Max-Forwards: 70", "Max-Forwards: 0", refused(483, "Too Many Hops")),
-        ("application/sdp", "text/x-poem", refused(415, "Unsupported Media Type")),
-        ("application/sdp", "multipart/mixed;boundary=b", Verdict::Accept),
-        ("Max-Forwards: 70", "Accept: text/nothing", refused(406, "Not Acceptable")),
+        (
+            "Max-Forwards: 70",
+            "Require: teleport, timer",
+            refused(420, "Bad Extension"),
+        ),
+        (
+            "Max-Forwards: 70",
+            "Require: timer, 100rel",
+            Verdict::Accept,
+        ),
+        (
+            "Max-Forwards: 70",
+            "Max-Forwards: 0",
+            refused(483, "Too Many Hops"),
+        ),
+        (
+            "application/sdp",
+            "text/x-poem",
+            refused(415, "Unsupported Media Type"),
+        ),
+        (
+            "application/sdp",
+            "multipart/mixed;boundary=b",
+            Verdict::Accept,
+        ),
+        (
+            "Max-Forwards: 70",
+            "Accept: text/nothing",
+            refused(406, "Not Acceptable"),
+        ),
     ] {
         assert_eq!(with(line, replaced), expected, "{replaced}");
     }
@@ -177,9 +268,16 @@ fn the_unknown_extensions_are_named() {
 
 #[test]
 fn a_malformed_ack_or_response_is_never_answered() {
-    let ack = INVITE.replace("INVITE", "ACK").replace("CSeq: 7", "CSeq: x");
+    let ack = INVITE
+        .replace("INVITE", "ACK")
+        .replace("CSeq: 7", "CSeq: x");
     assert!(matches!(verdict(&ack), Verdict::Drop(_)));
-    for line in ["SIP/2.0 4294967301 OK", "SIP/2.0 99 x", "SIP/3.0 200 OK", "SIP/2.0"] {
+    for line in [
+        "SIP/2.0 4294967301 OK",
+        "SIP/2.0 99 x",
+        "SIP/3.0 200 OK",
+        "SIP/2.0",
+    ] {
         let response = INVITE.replace("INVITE sip:4000@192.0.2.1 SIP/2.0", line);
         assert!(matches!(verdict(&response), Verdict::Drop(_)), "{line}");
     }
@@ -187,7 +285,11 @@ fn a_malformed_ack_or_response_is_never_answered() {
 
 #[test]
 fn a_response_may_have_no_or_any_reason_phrase() {
-    for line in ["SIP/2.0 200 ", "SIP/2.0 200 = 2**3 * 5**2 но сто", "SIP/2.0 200 OK"] {
+    for line in [
+        "SIP/2.0 200 ",
+        "SIP/2.0 200 = 2**3 * 5**2 но сто",
+        "SIP/2.0 200 OK",
+    ] {
         let response = INVITE.replace("INVITE sip:4000@192.0.2.1 SIP/2.0", line);
         assert_eq!(verdict(&response), Verdict::Accept, "{line}");
     }
@@ -195,7 +297,13 @@ fn a_response_may_have_no_or_any_reason_phrase() {
 
 #[test]
 fn what_is_no_sip_is_dropped() {
-    for garbage in [&b""[..], b"\r\n\r\n", b"\xff\xfe\xfd", b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0"] {
+    for garbage in [
+        &b""[..],
+        b"\r\n\r\n",
+        b"\xff\xfe\xfd",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\0\0\0",
+    ] {
         let verdict = check_message(garbage, Transport::Udp);
         assert!(matches!(verdict, Verdict::Drop(_)), "{garbage:?}");
     }
@@ -263,16 +371,30 @@ fn a_stream_is_cut_into_its_messages() {
     };
     assert_eq!(&buffer[skip..skip + length], one.as_bytes());
     let rest = &buffer[skip + length..];
-    assert_eq!(next_frame(rest), Framed::Message { skip: 0, length: one.len() });
+    assert_eq!(
+        next_frame(rest),
+        Framed::Message {
+            skip: 0,
+            length: one.len()
+        }
+    );
     assert_eq!(next_frame(&rest[..rest.len() - 1]), Framed::Incomplete);
     assert_eq!(next_frame(b"BYE"), Framed::Incomplete);
 }
 
 #[test]
 fn a_stream_that_cannot_be_framed_is_broken() {
-    for head in ["", "Content-Length: -1\r\n", "l: 1\r\nContent-Length: 2\r\n", "l: 99999999\r\n"] {
+    for head in [
+        "",
+        "Content-Length: -1\r\n",
+        "l: 1\r\nContent-Length: 2\r\n",
+        "l: 99999999\r\n",
+    ] {
         let text = format!("BYE sip:x SIP/2.0\r\n{head}\r\n");
-        assert!(matches!(next_frame(text.as_bytes()), Framed::Broken { .. }), "{head}");
+        assert!(
+            matches!(next_frame(text.as_bytes()), Framed::Broken { .. }),
+            "{head}"
+        );
     }
 }
 
@@ -285,7 +407,15 @@ fn uris_read_and_print() {
     ] {
         assert_eq!(SipUri::parse(text).unwrap().to_string(), text);
     }
-    for bad in ["sip:", "sip:@x", "sip:a@b:port", "sip:a@b;;", "sip:a b@c", "tel:1", "sip:%zz@b"] {
+    for bad in [
+        "sip:",
+        "sip:@x",
+        "sip:a@b:port",
+        "sip:a@b;;",
+        "sip:a b@c",
+        "tel:1",
+        "sip:%zz@b",
+    ] {
         assert!(SipUri::parse(bad).is_none(), "{bad}");
     }
     let escaped = SipUri::parse("sip:%2b1555%234;npdi@host").unwrap();

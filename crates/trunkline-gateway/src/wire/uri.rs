@@ -31,7 +31,10 @@ impl SipUri {
             "sips" => true,
             _ => return None,
         };
-        if rest.chars().any(|c| c.is_whitespace() || "<>\"".contains(c)) || !escapes_are_whole(rest)
+        if rest
+            .chars()
+            .any(|c| c.is_whitespace() || "<>\"".contains(c))
+            || !escapes_are_whole(rest)
         {
             return None;
         }
