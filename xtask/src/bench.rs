@@ -51,7 +51,7 @@ pub(crate) fn run(tree: &Tree, args: &[String]) -> Result<ExitCode> {
 
 /// The benches that there are.
 fn names(tree: &Tree) -> Result<Vec<String>> {
-    let programs = tree.binaries(&tree.root().join("Cargo.toml"), "trunkline-benches")?;
+    let programs = tree.binaries(&tree.root().join("Cargo.toml"))?;
     Ok(programs
         .iter()
         .filter_map(|program| program.strip_prefix("bench-"))

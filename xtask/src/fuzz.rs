@@ -117,7 +117,7 @@ fn targets(tree: &Tree) -> Result<Vec<String>> {
     if !manifest(tree).is_file() {
         bail!("there is no {}", manifest(tree).display());
     }
-    tree.binaries(&manifest(tree), "trunkline-fuzz")
+    tree.binaries(&manifest(tree))
 }
 
 fn host_triple() -> Result<String> {

@@ -76,8 +76,8 @@ impl Tree {
         command
     }
 
-    /// The names of the binaries of a package, by the manifest of it or of its workspace.
-    pub(crate) fn binaries(&self, manifest: &Path, package: &str) -> Result<Vec<String>> {
+    /// The names of the binaries of the packages of a workspace.
+    pub(crate) fn binaries(&self, manifest: &Path) -> Result<Vec<String>> {
         let text = process::capture(
             self.cargo([
                 "metadata",
@@ -91,7 +91,6 @@ impl Tree {
         let metadata: Value = serde_json::from_str(&text).context("cargo metadata")?;
         let packages = metadata["packages"].as_array().into_iter().flatten();
         let mut names: Vec<String> = packages
-            .filter(|each| each["name"] == package)
             .flat_map(|each| each["targets"].as_array().into_iter().flatten())
             .filter(|target| target["kind"][0] == "bin")
             .filter_map(|target| target["name"].as_str().map(str::to_owned))
