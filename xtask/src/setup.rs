@@ -26,14 +26,11 @@ const fn package(name: &'static str, program: &'static str, purpose: &'static st
 }
 
 /// What building needs.
-pub(crate) const BUILD: &[Package] = &[
-    package("build-essential", "c++", "builds SQLite and links programs"),
-    package(
-        "pkg-config",
-        "pkg-config",
-        "finds system libraries for the build",
-    ),
-];
+pub(crate) const BUILD: &[Package] = &[package(
+    "build-essential",
+    "c++",
+    "links programs; compiles SQLite and libFuzzer",
+)];
 
 /// What the demo needs at run time.
 pub(crate) const DEMO: &[Package] = &[
