@@ -1,1 +1,16 @@
-//! Being furnished.
+//! What the end-to-end tests share: the built appliance with a configuration of its own, real
+//! SIP peers, and an RTP end whose audio is checked by signal.
+//!
+//! Everything runs on loopback with free ports, and is stopped when it is dropped.
+
+mod appliance;
+mod ports;
+mod programs;
+mod rtp_end;
+mod sipp;
+
+pub use appliance::{Appliance, Settings};
+pub use ports::free_udp_port;
+pub use programs::{Finished, program, run, scenario_file};
+pub use rtp_end::{Heard, RtpEnd};
+pub use sipp::Sipp;

@@ -1,0 +1,9 @@
+//! End-to-end tests: the built appliance against real peers. One module a promise.
+
+mod audio;
+mod bad_input;
+mod baresip;
+mod crash;
+mod outbound;
+mod refusals;
+mod signalling;
