@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use trunkline_leg::{CallLeg, LegInfo};
 use trunkline_media::MediaWheel;
 use trunkline_types::{CallDirection, CallId, DialledNumber};
@@ -44,6 +44,7 @@ pub struct Gateway {
     shared: Arc<Shared>,
     router: Arc<Router>,
     routing: JoinHandle<()>,
+    resolving: JoinHandle<()>,
     registrations: Vec<Kept>,
 }
 
@@ -56,6 +57,9 @@ struct Kept {
 
 /// How long calls get to say goodbye at shutdown.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How often the names of proxies are looked up again.
+const RESOLVE_EVERY: Duration = Duration::from_secs(300);
 
 impl Gateway {
     /// Opens the listeners and starts the registrations. Each inbound call goes to `incoming`;
@@ -83,6 +87,7 @@ impl Gateway {
             stop: watch::channel(false).0,
         });
         let routing = tokio::spawn(route_all(Arc::clone(&shared), receiver));
+        let resolving = tokio::spawn(resolve_all(Arc::clone(&router)));
         let registrations = keep_registrations(&shared);
         info!(
             udp = ?shared.stack.local_udp(),
@@ -94,6 +99,7 @@ impl Gateway {
             shared,
             router,
             routing,
+            resolving,
             registrations,
         })
     }
@@ -195,6 +201,7 @@ impl Gateway {
             let _ = kept.task.await;
         }
         self.routing.abort();
+        self.resolving.abort();
         self.shared.stack.stop();
     }
 }
@@ -221,6 +228,22 @@ fn keep_registrations(shared: &Arc<Shared>) -> Vec<Kept> {
             }
         })
         .collect()
+}
+
+/// Keeps the addresses of the trunks' proxies known, so that calls from them are let in although
+/// we have not called them yet.
+async fn resolve_all(router: Arc<Router>) {
+    loop {
+        for trunk in &router.trunks {
+            let Some(host) = trunk.outbound_host() else {
+                continue;
+            };
+            if let Err(error) = trunk.resolve(host).await {
+                warn!(trunk = trunk.config.name, %error, "trunk cannot be resolved");
+            }
+        }
+        tokio::time::sleep(RESOLVE_EVERY).await;
+    }
 }
 
 async fn route_all(shared: Arc<Shared>, mut requests: mpsc::UnboundedReceiver<Incoming>) {

@@ -8,8 +8,8 @@ use trunkline_types::EndReason;
 use super::Shared;
 use crate::dialog::Dialog;
 use crate::router::Trunk;
-use crate::stack::Flow;
-use crate::wire::{Headers, Method};
+use crate::stack::{Flow, Gate as _};
+use crate::wire::{Headers, Method, Transport};
 
 /// How long the answer to a BYE is waited for. It is retransmitted longer than that.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -64,17 +64,18 @@ pub(super) async fn send_bye(
 /// The way for requests inside a dialog: straight to the far end's Contact or Route when that is
 /// an address of a trunk, else the way that the call came. Nobody can aim us at a third party.
 pub(super) async fn in_dialog_flow(shared: &Arc<Shared>, dialog: &Dialog, flow: &Flow) -> Flow {
-    use crate::stack::Gate as _;
     let Some(hop) = dialog
         .next_hop()
         .filter(|hop| shared.router.admits(hop.ip()))
     else {
         return flow.clone();
     };
-    // A stream is used again rather than another one opened to the same host.
-    if hop == flow.remote
-        || (flow.transport == crate::wire::Transport::Tcp && hop.ip() == flow.remote.ip())
-    {
+    // An open stream is used again rather than another one opened to the same host.
+    let usable = match flow.transport {
+        Transport::Udp => hop == flow.remote,
+        Transport::Tcp => hop.ip() == flow.remote.ip() && shared.stack.is_open(flow),
+    };
+    if usable {
         return flow.clone();
     }
     shared

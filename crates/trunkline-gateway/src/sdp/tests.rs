@@ -201,3 +201,25 @@ fn the_description_is_found_in_a_multipart_body() {
     headers.set("Content-Type", "text/plain");
     assert_eq!(sdp_of(&headers, body), None);
 }
+
+#[test]
+fn damaged_descriptions_never_break_the_reader() {
+    let good =
+        offer("m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\n");
+    let mut state = 0x2545_f491_u64;
+    for _ in 0..20_000 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let at = usize::try_from(state >> 8).unwrap() % good.len();
+        let mut damaged = good.clone();
+        damaged[at] = state.to_le_bytes()[0];
+        if state & 0x100 == 0 {
+            damaged.truncate(at);
+        }
+        if let Ok(description) = parse(&damaged) {
+            let _ = answer(&description, &mut local());
+            let _ = accept(&description);
+        }
+    }
+}

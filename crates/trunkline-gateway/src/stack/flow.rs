@@ -76,6 +76,11 @@ impl Stack {
         }
     }
 
+    /// Whether the stream of a TCP flow is still open.
+    pub(crate) fn is_open(&self, flow: &Flow) -> bool {
+        self.lock_streams().contains_key(&flow.remote)
+    }
+
     pub(super) fn stream_flow(&self, stream: &streams::Stream, remote: SocketAddr) -> Flow {
         // A listener's port is what others can connect to; the stream's own is not.
         let local = self.tcp.first().copied().unwrap_or(stream.local);

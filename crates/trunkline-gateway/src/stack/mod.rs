@@ -5,6 +5,9 @@
 //! rsipstack's own listeners are not used. The sockets are ours, so that the address is checked
 //! first, then the bytes are judged by [`crate::wire`], and only then its transaction layer gets
 //! the message, printed anew with a true Content-Length.
+//!
+//! rsipstack logs whole messages, credentials included, at level info: a log filter must keep the
+//! target `rsipstack` at warn.
 
 mod client;
 mod convert;

@@ -1,6 +1,6 @@
 //! What a scripted phone does inside a call.
 
-use super::phone::{PCMU, Phone, sdp, set_sdp};
+use super::phone::{PCMU, Phone, set_sdp};
 use super::*;
 use crate::wire::{Message, Method};
 
@@ -194,47 +194,4 @@ async fn cancel_takes_the_call_back() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 487]);
     assert_eq!(ended(&mut leg).await.0, EndReason::Cancelled);
-}
-
-#[tokio::test]
-async fn a_forked_call_takes_the_first_answer_and_hangs_up_on_the_second() {
-    let mut phone = Phone::at("127.0.0.1:0", "127.0.0.1:9".parse().unwrap()).await;
-    let trunk = format!(
-        "[[trunk]]\nname = \"out\"\nproxy = \"{}\"\n",
-        phone.address()
-    );
-    let caller = Side::start("", &trunk).await;
-    phone.set_gateway(caller.udp());
-    let mut leg = caller.dial("+4420").await;
-    let Message::Request(invite) = phone.message().await else {
-        panic!("no INVITE");
-    };
-    let contact = format!("<sip:phone@{}>", phone.address());
-    let respond = |status, tag: &str, body: Option<&str>| {
-        let mut response = crate::wire::reply(&invite, status, tag);
-        response.headers.push("Contact", contact.clone());
-        if let Some(streams) = body {
-            response.headers.push("Content-Type", "application/sdp");
-            response.body = sdp(streams);
-        }
-        response.to_bytes()
-    };
-    phone.send_bytes(&respond(183, "one", Some(PCMU))).await;
-    phone.send_bytes(&respond(180, "two", None)).await;
-    assert_eq!(event(&mut leg).await, LegEvent::Ringing);
-    phone.send_bytes(&respond(200, "two", Some(PCMU))).await;
-    assert_eq!(codec(&mut leg).await, "PCMU/8000");
-    let first = phone.incoming().await;
-    assert_eq!(first.method, Method::Ack);
-    assert!(first.headers.get("To").unwrap().contains("tag=two"));
-    phone.send_bytes(&respond(200, "one", Some(PCMU))).await;
-    let (second, third) = (phone.incoming().await, phone.incoming().await);
-    for request in [&second, &third] {
-        assert!(request.headers.get("To").unwrap().contains("tag=one"));
-    }
-    assert_eq!((second.method, third.method), (Method::Ack, Method::Bye));
-    hang_up(&leg);
-    let last = phone.incoming().await;
-    assert_eq!(last.method, Method::Bye);
-    assert!(last.headers.get("To").unwrap().contains("tag=two"));
 }

@@ -2,9 +2,11 @@
 
 mod calls;
 mod dialogs;
+mod outbound;
 mod phone;
 mod refusals;
 mod registering;
+mod vanishing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,8 +45,12 @@ impl Side {
         let text = format!(
             "[sip]\nlisten_udp = [\"127.0.0.1:0\"]\nlisten_tcp = [\"127.0.0.1:0\"]\n{sip}\n{rest}"
         );
-        let config: GatewayConfig = toml::from_str(&text).unwrap();
-        let media = Arc::new(MediaWheel::start(MediaConfig::default()).unwrap());
+        Self::with_media(&text, MediaConfig::default()).await
+    }
+
+    async fn with_media(text: &str, media: MediaConfig) -> Self {
+        let config: GatewayConfig = toml::from_str(text).unwrap();
+        let media = Arc::new(MediaWheel::start(media).unwrap());
         let (sender, incoming) = mpsc::channel(16);
         let gateway = Gateway::start(config, media, sender).await.unwrap();
         Self { gateway, incoming }
