@@ -1,20 +1,16 @@
 //! Products with weights, held as the [`ComputePlan`] says.
 
-use std::sync::Arc;
-
-use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
+use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{DType, Device, Module, Tensor};
 use rayon::prelude::*;
 
 use super::config::Config;
-use super::plan::ComputePlan;
-use super::source::{Matrix, Source, is_fast, select_rows};
+use super::plan::{ComputePlan, is_fast, packed_as};
+use super::source::{Matrix, Source, select_rows};
 use crate::NnError;
 
 /// candle's tiled products want rows of a multiple of this many weights.
 const TILE_ROW: usize = 256;
-/// From so many rows of activations on, f32 beats plain eight bits.
-const MANY_ROWS: usize = 4;
 /// A part is not worth a thread of its own below so many weights.
 const PART_WEIGHTS: usize = 300_000;
 /// Parts hold a multiple of this many rows, as the tiles do.
@@ -40,13 +36,8 @@ pub(super) struct Linear {
 enum Weights {
     /// Transposed.
     Dense(Tensor),
-    Quantized {
-        /// Input length of the parts; zeros are appended to the input.
-        padded: usize,
-        parts: Vec<QMatMul>,
-        /// Transposed, for many rows.
-        dense: Option<Tensor>,
-    },
+    /// Rows split between the threads. The input is padded with zeros to `padded`.
+    Quantized { padded: usize, parts: Vec<QMatMul> },
 }
 
 impl Linear {
@@ -87,11 +78,7 @@ impl Linear {
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, NnError> {
         let product = match &self.weights {
             Weights::Dense(transposed) => x.matmul(transposed)?,
-            Weights::Quantized {
-                dense: Some(transposed),
-                ..
-            } if x.dim(0)? >= MANY_ROWS => x.matmul(transposed)?,
-            Weights::Quantized { padded, parts, .. } => self.by_parts(x, *padded, parts)?,
+            Weights::Quantized { padded, parts } => self.by_parts(x, *padded, parts)?,
         };
         Ok(match &self.bias {
             Some(bias) => product.broadcast_add(bias)?,
@@ -121,36 +108,52 @@ impl Weights {
             let all = all.to_dtype(to.dtype)?.to_device(to.device)?;
             return Ok(Self::Dense(all.t()?));
         }
-        let dense = match to.plan {
-            ComputePlan::Doubled => Some(concatenate(matrices)?.t()?),
-            _ => None,
-        };
-        let kept = matrices.iter().all(|matrix| match matrix {
-            Matrix::Quantized(tensor) => is_fast(tensor.dtype()),
-            Matrix::Dense(_) => false,
-        });
-        let mut parts = Vec::new();
-        let mut padded = inputs;
-        if kept {
-            for matrix in matrices {
-                if let Matrix::Quantized(tensor) = matrix {
-                    push_parts(&mut parts, tensor)?;
-                }
-            }
-        } else {
-            padded = inputs.next_multiple_of(match to.plan {
-                ComputePlan::Tiled => TILE_ROW,
-                _ => GgmlDType::Q8_0.block_size(),
+        if let Some(tensors) = kept(to.plan, matrices) {
+            let parts = tensors
+                .into_iter()
+                .map(split)
+                .collect::<Result<Vec<_>, _>>()?;
+            return Ok(Self::Quantized {
+                padded: inputs,
+                parts: parts.into_iter().flatten().collect(),
             });
-            let all = concatenate(matrices)?.pad_with_zeros(1, 0, padded - inputs)?;
-            push_parts(&mut parts, &QTensor::quantize(&all, GgmlDType::Q8_0)?)?;
         }
+        let mut formats: Vec<_> = matrices
+            .iter()
+            .map(|matrix| packed_as(matrix.format()))
+            .collect();
+        // Several matrices become one only if that loses nothing in any of them.
+        formats.sort_by_key(|format| format.type_size() * 1024 / format.block_size());
+        let format = formats.pop().unwrap_or(packed_as(None));
+        let padded = inputs.next_multiple_of(TILE_ROW);
+        let all = concatenate(matrices)?.pad_with_zeros(1, 0, padded - inputs)?;
+        let parts: Result<Vec<QMatMul>, NnError> = part_ranges(all.dim(0)?, padded)
+            .into_par_iter()
+            .map(|(start, rows)| {
+                let packed = QTensor::quantize(&all.narrow(0, start, rows)?, format)?;
+                Ok(QMatMul::from_qtensor(packed)?)
+            })
+            .collect();
         Ok(Self::Quantized {
             padded,
-            parts,
-            dense,
+            parts: parts?,
         })
     }
+}
+
+/// The matrices themselves, when they are to be multiplied in the format that they came in.
+fn kept(plan: ComputePlan, matrices: &[Matrix]) -> Option<Vec<&QTensor>> {
+    matrices
+        .iter()
+        .map(|matrix| match matrix {
+            Matrix::Quantized(tensor)
+                if plan == ComputePlan::AsStored || is_fast(tensor.dtype()) =>
+            {
+                Some(tensor)
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 fn concatenate(matrices: &[Matrix]) -> Result<Tensor, NnError> {
@@ -164,15 +167,25 @@ fn concatenate(matrices: &[Matrix]) -> Result<Tensor, NnError> {
     }
 }
 
-/// Splits the rows of a matrix between the threads.
-fn push_parts(parts: &mut Vec<QMatMul>, matrix: &QTensor) -> Result<(), NnError> {
+/// Splits a matrix between the threads as it is.
+fn split(matrix: &QTensor) -> Result<Vec<QMatMul>, NnError> {
     let (outputs, inputs) = matrix.shape().dims2()?;
+    part_ranges(outputs, inputs)
+        .into_iter()
+        .map(|(start, rows)| {
+            let rows: Vec<u32> = (start as u32..(start + rows) as u32).collect();
+            Ok(QMatMul::from_qtensor(select_rows(matrix, &rows)?)?)
+        })
+        .collect()
+}
+
+/// First row and number of rows of each part of a matrix.
+fn part_ranges(outputs: usize, inputs: usize) -> Vec<(usize, usize)> {
     let threads = rayon::current_num_threads();
     let wanted = (outputs * inputs / PART_WEIGHTS).clamp(1, threads);
     let rows = outputs.div_ceil(wanted).next_multiple_of(PART_ROWS);
-    let order: Vec<u32> = (0..outputs as u32).collect();
-    for part in order.chunks(rows) {
-        parts.push(QMatMul::from_arc(Arc::new(select_rows(matrix, part)?))?);
-    }
-    Ok(())
+    (0..outputs)
+        .step_by(rows)
+        .map(|start| (start, rows.min(outputs - start)))
+        .collect()
 }

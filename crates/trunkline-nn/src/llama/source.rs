@@ -23,6 +23,14 @@ pub(super) enum Matrix {
 }
 
 impl Matrix {
+    /// Its format in the file; `None` for floating point.
+    pub(super) fn format(&self) -> Option<GgmlDType> {
+        match self {
+            Self::Dense(_) => None,
+            Self::Quantized(tensor) => Some(tensor.dtype()),
+        }
+    }
+
     pub(super) fn dense(&self) -> Result<Tensor, NnError> {
         Ok(match self {
             Self::Dense(tensor) => tensor.clone(),
@@ -131,14 +139,6 @@ pub(super) fn select_rows(tensor: &QTensor, rows: &[u32]) -> Result<QTensor, NnE
     }
     let storage = QStorage::from_data(selected.into(), &Device::Cpu, dtype)?;
     Ok(QTensor::new(storage, (rows.len(), inputs))?)
-}
-
-/// Whether candle multiplies this kind fast enough as it is.
-pub(super) fn is_fast(dtype: GgmlDType) -> bool {
-    matches!(
-        dtype,
-        GgmlDType::Q4K | GgmlDType::Q5K | GgmlDType::Q6K | GgmlDType::Q8K
-    )
 }
 
 /// The name in GGUF of a tensor of Hugging Face.
