@@ -170,7 +170,7 @@ impl State {
     pub(crate) fn has(&self, variable: &str) -> bool {
         self.variables
             .get(variable)
-            .is_some_and(|value| *value != Value::from(""))
+            .is_some_and(|value| value != "")
     }
 }
 

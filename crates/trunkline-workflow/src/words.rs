@@ -133,7 +133,7 @@ fn number_words(word: &str) -> Option<Vec<String>> {
         return Some(vec![one(value)?]);
     }
     let mut words = vec![(*TENS.get(value / 10 - 2)?).to_owned()];
-    if value % 10 != 0 {
+    if !value.is_multiple_of(10) {
         words.push(one(value % 10)?);
     }
     Some(words)
