@@ -118,11 +118,15 @@ impl Weights {
                 parts: parts.into_iter().flatten().collect(),
             });
         }
+        Self::packed(inputs, matrices)
+    }
+
+    /// Packs several matrices into one, in the best format that any of them asks for.
+    fn packed(inputs: usize, matrices: &[Matrix]) -> Result<Self, NnError> {
         let mut formats: Vec<_> = matrices
             .iter()
             .map(|matrix| packed_as(matrix.format()))
             .collect();
-        // Several matrices become one only if that loses nothing in any of them.
         formats.sort_by_key(|format| format.type_size() * 1024 / format.block_size());
         let format = formats.pop().unwrap_or(packed_as(None));
         let padded = inputs.next_multiple_of(TILE_ROW);
@@ -130,8 +134,9 @@ impl Weights {
         let parts: Result<Vec<QMatMul>, NnError> = part_ranges(all.dim(0)?, padded)
             .into_par_iter()
             .map(|(start, rows)| {
-                let packed = QTensor::quantize(&all.narrow(0, start, rows)?, format)?;
-                Ok(QMatMul::from_qtensor(packed)?)
+                // Quantizing reads a tensor's memory from its beginning, a view's too.
+                let part = all.narrow(0, start, rows)?.force_contiguous()?;
+                Ok(QMatMul::from_qtensor(QTensor::quantize(&part, format)?)?)
             })
             .collect();
         Ok(Self::Quantized {
@@ -188,4 +193,78 @@ fn part_ranges(outputs: usize, inputs: usize) -> Vec<(usize, usize)> {
         .step_by(rows)
         .map(|start| (start, rows.min(outputs - start)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::GgmlDType;
+
+    use super::*;
+
+    /// The product of a matrix held in parts, and the exact one.
+    fn products(weights: &Weights, exact: &Tensor) -> (Vec<f32>, Vec<f32>) {
+        let inputs = exact.dim(1).unwrap();
+        let linear = |weights| Linear {
+            inputs,
+            weights,
+            bias: None,
+        };
+        let x = Tensor::randn(0f32, 1.0, (3, inputs), &Device::Cpu).unwrap();
+        let flat = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1().unwrap();
+        let Weights::Quantized { padded, parts } = weights else {
+            panic!("the weights are not quantized");
+        };
+        assert!(parts.len() > 1 || rayon::current_num_threads() == 1);
+        let held = Weights::Quantized {
+            padded: *padded,
+            parts: parts.clone(),
+        };
+        let dense = Weights::Dense(exact.t().unwrap());
+        (
+            flat(linear(held).forward(&x).unwrap()),
+            flat(linear(dense).forward(&x).unwrap()),
+        )
+    }
+
+    fn assert_near(weights: &Weights, exact: &Tensor) {
+        let (found, exact) = products(weights, exact);
+        let scale = exact.iter().fold(0f32, |top, value| top.max(value.abs()));
+        for (found, exact) in found.iter().zip(&exact) {
+            assert!((found - exact).abs() < 0.03 * scale, "{found}, {exact}");
+        }
+    }
+
+    fn matrix() -> Tensor {
+        Tensor::randn(0f32, 0.05, (1_616, 448), &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn a_packed_matrix_in_parts_is_the_whole_matrix() {
+        let exact = matrix();
+        let matrices = [
+            Matrix::Dense(exact.narrow(0, 0, 1_000).unwrap()),
+            Matrix::Dense(exact.narrow(0, 1_000, 616).unwrap()),
+        ];
+        let weights = Weights::packed(448, &matrices).unwrap();
+        assert_near(&weights, &exact);
+    }
+
+    #[test]
+    fn four_bits_become_four_bits_and_next_to_nothing_is_lost() {
+        let stored = QTensor::quantize(&matrix(), GgmlDType::Q4_1).unwrap();
+        let exact = stored.dequantize(&Device::Cpu).unwrap();
+        let weights = Weights::packed(448, &[Matrix::Quantized(stored)]).unwrap();
+        assert_near(&weights, &exact);
+    }
+
+    #[test]
+    fn a_matrix_kept_as_it_is_in_parts_is_the_whole_matrix() {
+        let stored = QTensor::quantize(&matrix(), GgmlDType::Q8_0).unwrap();
+        let exact = stored.dequantize(&Device::Cpu).unwrap();
+        let weights = Weights::Quantized {
+            padded: 448,
+            parts: split(&stored).unwrap(),
+        };
+        assert_near(&weights, &exact);
+    }
 }
