@@ -1,8 +1,9 @@
 //! 8 kHz to 16 kHz and back, for the 20 ms frames of a call.
 //!
-//! A half-band filter of our own, because a call must not wait: it delays by 3 ms where a
-//! resampler by FFT holds back half a block, and it costs a third of the time. Other rates go
-//! through [`resample`](crate::resample).
+//! A half-band filter of our own, because a call must not wait: each direction is delayed by
+//! 2.9 ms, where a resampler by FFT holds back 10 ms of a 20 ms block, and a frame takes a third of
+//! the time (0.7 µs against 2.1 µs when this was chosen). Other rates go through
+//! [`resample`](crate::resample).
 
 use std::f64::consts::PI;
 use std::sync::LazyLock;
@@ -86,14 +87,14 @@ impl Upsampler {
     }
 
     fn block(&mut self, input: &[i16], output: &mut [i16]) {
-        let coefficients = &*COEFFICIENTS;
         for (slot, sample) in self.history[TAPS - 1..].iter_mut().zip(input) {
             *slot = f32::from(*sample);
         }
-        let windows = self.history.windows(TAPS).take(input.len());
-        for (window, pair) in windows.zip(output.chunks_exact_mut(2)) {
-            pair[0] = quantise(dot(window, coefficients));
-            pair[1] = quantise(window[TAPS / 2]);
+        let filtered = filter(&self.history);
+        let centres = &self.history[TAPS / 2..];
+        for (index, pair) in output.chunks_exact_mut(2).take(input.len()).enumerate() {
+            pair[0] = quantise(filtered[index]);
+            pair[1] = quantise(centres[index]);
         }
         self.history
             .copy_within(input.len()..input.len() + TAPS - 1, 0);
@@ -109,38 +110,47 @@ impl Downsampler {
     }
 
     fn block(&mut self, input: &[i16], output: &mut [i16]) {
-        let coefficients = &*COEFFICIENTS;
         let pairs = input.chunks_exact(2);
         let count = pairs.len();
         for (index, pair) in pairs.enumerate() {
             self.even[TAPS / 2 + index] = f32::from(pair[0]);
             self.odd[TAPS - 1 + index] = f32::from(pair[1]);
         }
-        let windows = self.odd.windows(TAPS).take(count);
-        for (index, (window, sample)) in windows.zip(output.iter_mut()).enumerate() {
+        let filtered = filter(&self.odd);
+        for (index, sample) in output.iter_mut().take(count).enumerate() {
             // Both sides of the filter are centred on the same moment.
-            let centre = self.even[index + 1];
-            *sample = quantise(0.5 * (centre + dot(window, coefficients)));
+            *sample = quantise(0.5 * (self.even[index + 1] + filtered[index]));
         }
         self.even.copy_within(count..count + TAPS / 2, 0);
         self.odd.copy_within(count..count + TAPS - 1, 0);
     }
 }
 
-/// Eight sums side by side, so that the compiler may use vector registers.
-fn dot(window: &[f32], coefficients: &[f32; TAPS]) -> f32 {
-    let mut sums = [0f32; 8];
-    for (samples, taps) in window.chunks_exact(8).zip(coefficients.chunks_exact(8)) {
-        for lane in 0..8 {
-            sums[lane] += samples[lane] * taps[lane];
+/// The filter over a block. Sixteen outputs at a time, each tap over all of them, so that the
+/// compiler may keep the sums in vector registers.
+fn filter(history: &[f32; TAPS - 1 + BLOCK]) -> [f32; BLOCK] {
+    const SIDE_BY_SIDE: usize = 16;
+    let coefficients = &*COEFFICIENTS;
+    let mut filtered = [0f32; BLOCK];
+    for (block, sums) in filtered.chunks_exact_mut(SIDE_BY_SIDE).enumerate() {
+        let mut register = [0f32; SIDE_BY_SIDE];
+        for (tap, coefficient) in coefficients.iter().enumerate() {
+            let start = block * SIDE_BY_SIDE + tap;
+            let samples = &history[start..start + SIDE_BY_SIDE];
+            for (sum, sample) in register.iter_mut().zip(samples) {
+                *sum += sample * coefficient;
+            }
         }
+        sums.copy_from_slice(&register);
     }
-    sums.iter().sum()
+    filtered
 }
 
+/// To the nearest sample. By hand, because `round` is a library call on the oldest processors that
+/// we are built for.
 fn quantise(value: f32) -> i16 {
-    // A float cast saturates.
-    value.round() as i16
+    // A float cast cuts off towards zero and saturates.
+    (value + 0.5f32.copysign(value)) as i16
 }
 
 #[cfg(test)]

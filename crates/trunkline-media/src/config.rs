@@ -18,6 +18,10 @@ pub struct MediaConfig {
     pub port_max: u16,
     /// Wheel threads. One carries hundreds of G.711 legs.
     pub threads: usize,
+    /// Niceness of the wheel threads, -20 to 0. They need little time but need it at once, also
+    /// when models keep every core busy. Needs the right to raise priority (`CAP_SYS_NICE`);
+    /// without it the wheel runs like everybody else, and says so.
+    pub niceness: i8,
     /// Seconds without a packet from the far end before a leg is given up. Not counted on hold.
     pub rtp_timeout_s: u32,
     /// The least delay that the jitter buffer aims for, in milliseconds.
@@ -37,6 +41,7 @@ impl Default for MediaConfig {
             port_min: 20_000,
             port_max: 21_999,
             threads: 1,
+            niceness: -15,
             rtp_timeout_s: 30,
             jitter_min_ms: 10,
             jitter_max_ms: 200,
@@ -67,6 +72,9 @@ impl MediaConfig {
         }
         if !(1..=64).contains(&self.threads) {
             return invalid("threads", format!("{} is not in 1 to 64", self.threads));
+        }
+        if !(-20..=0).contains(&self.niceness) {
+            return invalid("niceness", format!("{} is not in -20 to 0", self.niceness));
         }
         if self.rtp_timeout_s == 0 {
             return invalid("rtp_timeout_s", "0 would end every call at once".to_owned());

@@ -144,7 +144,7 @@ impl WheelLeg {
         self.at = ended;
         self.ticks += 1;
         self.report();
-        if self.ticks % PUBLISHED_EVERY == 0 {
+        if self.ticks.is_multiple_of(PUBLISHED_EVERY) {
             self.publish();
         }
     }

@@ -77,11 +77,15 @@ impl MediaWheel {
             threads: Vec::new(),
             config,
         };
+        let niceness = wheel.config.niceness;
         for (index, rim) in wheel.shared.rims.iter().enumerate() {
             let turning = Arc::clone(rim);
             let thread = thread::Builder::new()
                 .name(format!("media-{index}"))
-                .spawn(move || Turning::new(turning, rtp).run())
+                .spawn(move || {
+                    raise_priority(niceness);
+                    Turning::new(turning, rtp).run();
+                })
                 .map_err(MediaError::Thread)?;
             *locked(&rim.thread) = Some(thread.thread().clone());
             wheel.threads.push(thread);
@@ -183,7 +187,7 @@ impl Turning {
             due += SLOT * ahead as u32;
             let now = Instant::now();
             match due.checked_duration_since(now) {
-                Some(early) => thread::sleep(early),
+                Some(early) => pause(early),
                 None if now - due > HOPELESSLY_BEHIND => {
                     tracing::warn!(behind = ?(now - due), "media wheel lost time");
                     due = now;
@@ -236,6 +240,28 @@ impl Turning {
         self.rim
             .legs
             .fetch_sub(before - legs.len(), Ordering::Relaxed);
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread that paces itself may sleep"
+)]
+fn pause(span: Duration) {
+    thread::sleep(span);
+}
+
+/// Raises the priority of the calling thread, on Linux of no other.
+fn raise_priority(niceness: i8) {
+    if niceness == 0 {
+        return;
+    }
+    if let Err(error) = rustix::process::setpriority_process(None, i32::from(niceness)) {
+        tracing::warn!(
+            %error,
+            niceness,
+            "media threads run without priority; audio may stutter when the machine is busy"
+        );
     }
 }
 

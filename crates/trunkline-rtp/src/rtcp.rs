@@ -173,7 +173,7 @@ fn packet(out: &mut Vec<u8>, kind: u8, count: u8, body: impl FnOnce(&mut Vec<u8>
     let start = out.len();
     out.extend_from_slice(&[0x80 | count, kind, 0, 0]);
     body(out);
-    while (out.len() - start) % 4 != 0 {
+    while !(out.len() - start).is_multiple_of(4) {
         out.push(0);
     }
     // Our packets are a few dozen words.
