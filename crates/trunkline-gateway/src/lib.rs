@@ -4,7 +4,8 @@
 //! - [`GatewayConfig`] says who may call, where numbers lead and how to reach out.
 //! - [`Gateway`] opens the listeners, keeps the registrations, turns each INVITE into a
 //!   [`CallLeg`] and places calls.
-//! - [`wire`] reads and judges messages before anything believes them.
+//! - [`wire`] reads and judges messages before anything believes them; [`sdp`] does so with
+//!   session descriptions.
 //!
 //! Requests from addresses that belong to no trunk get no answer of any kind, on purpose: a
 //! scanner must not learn that somebody lives here.
@@ -27,7 +28,7 @@ mod gateway;
 mod random;
 mod registration;
 mod router;
-mod sdp;
+pub mod sdp;
 mod session_timer;
 mod stack;
 pub mod wire;

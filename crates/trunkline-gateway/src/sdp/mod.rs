@@ -24,13 +24,23 @@ pub(crate) use parse::parse;
 
 /// Why a description cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SdpError {
+pub enum SdpError {
     /// It is not SDP.
     #[error("malformed SDP: {0}")]
     Malformed(&'static str),
     /// It is SDP, but there is nothing in it that we can talk over.
     #[error("no usable audio: {0}")]
     Unusable(&'static str),
+}
+
+/// The answer that a call listening on `rtp` would give to this offer, outside any call. For
+/// tools and fuzzing; calls keep their own side of the session.
+///
+/// # Errors
+/// [`SdpError`] when the offer cannot be read or holds nothing that we can talk over.
+pub fn answer_to(offer: &[u8], rtp: SocketAddr) -> Result<String, SdpError> {
+    let offer = parse(offer)?;
+    answer(&offer, &mut Local::new(rtp, 0)).map(|(text, _)| text)
 }
 
 /// Who sends, from the point of view of whoever wrote the description.

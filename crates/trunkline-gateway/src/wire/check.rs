@@ -134,6 +134,11 @@ fn inspect_response(parts: Parts<'_>, transport: Transport) -> Result<Response, 
         return Err(damage);
     }
     check_headers(&parts.headers).map_err(|fault| fault.reason)?;
+    let vias = parts.headers.all("Via").filter_map(Via::parse_list);
+    if vias.flatten().count() > 1 {
+        // RFC 3261 section 8.1.3.3: a user agent is nobody's proxy.
+        return Err("response with a second Via");
+    }
     for warning in parts.headers.all("Warning") {
         let code = warning.split_whitespace().next().unwrap_or("");
         if code.len() != 3 || number(code, 999).is_none() {

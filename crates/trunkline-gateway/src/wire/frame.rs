@@ -4,11 +4,11 @@ use super::grammar::number;
 use super::read::{find, skip_line_ends};
 
 /// The most that a message on a stream may measure.
-pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
+pub const MAX_MESSAGE: usize = 64 * 1024;
 
 /// What stands at the start of a stream's buffer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Framed {
+pub enum Framed {
     /// A whole message: skip this many bytes, then take that many.
     Message {
         /// Bytes before it.
@@ -27,7 +27,7 @@ pub(crate) enum Framed {
 }
 
 /// Looks for the next message.
-pub(crate) fn next_frame(buffer: &[u8]) -> Framed {
+pub fn next_frame(buffer: &[u8]) -> Framed {
     let trimmed = skip_line_ends(buffer);
     let skip = buffer.len() - trimmed.len();
     let Some(head) = find(trimmed, b"\r\n\r\n") else {

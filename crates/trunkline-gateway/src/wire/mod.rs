@@ -19,10 +19,10 @@ mod via;
 mod tests;
 
 pub use check::{Verdict, check_message};
+pub use frame::{Framed, MAX_MESSAGE, next_frame};
 
 pub(crate) use address::NameAddr;
 pub(crate) use check::{Refusal, inspect};
-pub(crate) use frame::{Framed, next_frame};
 pub(crate) use grammar::parameter;
 pub(crate) use message::{Headers, Message, Method, Request, Response};
 pub(crate) use reply::reply;
