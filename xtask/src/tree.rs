@@ -69,10 +69,23 @@ impl Tree {
     {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut command = Command::new(cargo);
+        for (name, _) in std::env::vars_os() {
+            if is_about_xtask(&name.to_string_lossy()) {
+                command.env_remove(name);
+            }
+        }
         command
             .args(args)
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", &self.products);
+        // What cargo tells us of our own package would make build scripts that watch these
+        // variables run again.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                command.env_remove(&name);
+            }
+        }
         command
     }
 
@@ -120,6 +133,18 @@ impl Tree {
     }
 }
 
+/// Cargo tells a program that it runs which package it belongs to. Handed on to another cargo,
+/// that rebuilds every crate whose build script looks at the same variables (ring does).
+fn is_about_xtask(variable: &str) -> bool {
+    variable.starts_with("CARGO_PKG_")
+        || [
+            "CARGO_MANIFEST_DIR",
+            "CARGO_MANIFEST_PATH",
+            "LD_LIBRARY_PATH",
+        ]
+        .contains(&variable)
+}
+
 fn cache_folder(xdg: Option<OsString>, home: Option<OsString>) -> Result<PathBuf> {
     // XDG Base Directory: a relative value is to be ignored.
     let base = xdg
@@ -133,6 +158,14 @@ fn cache_folder(xdg: Option<OsString>, home: Option<OsString>) -> Result<PathBuf
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_for_cargo_are_handed_on_and_facts_about_us_are_not() {
+        assert!(is_about_xtask("CARGO_PKG_NAME"));
+        assert!(is_about_xtask("CARGO_MANIFEST_DIR"));
+        assert!(!is_about_xtask("CARGO_HOME"));
+        assert!(!is_about_xtask("CARGO_NET_OFFLINE"));
+    }
 
     #[test]
     fn the_cache_follows_xdg_and_ignores_a_relative_value() {
