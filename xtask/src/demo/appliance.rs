@@ -138,7 +138,11 @@ impl Appliance {
             std::fs::remove_dir_all(&out)
                 .with_context(|| format!("cannot remove {}", out.display()))?;
         }
-        process::capture(self.command(&["calls", "export", id, "--out"]).arg(&out))?;
+        process::capture(
+            self.command(&["calls", "export", id])
+                .arg("--out")
+                .arg(&out),
+        )?;
         let there = |name: &str| Some(out.join(name)).filter(|path| path.is_file());
         Ok(CallFiles {
             recording: there("recording.wav"),
@@ -222,6 +226,10 @@ fn configuration(sip: SocketAddr, http: SocketAddr) -> String {
          \n\
          [sip]\n\
          listen_udp = [\"{sip}\"]\n\
+         \n\
+         [models]\n\
+         # Another voice than the caller's, so that a listener can tell them apart.\n\
+         voice = \"rms\"\n\
          \n\
          [http]\n\
          listen = \"{http}\"\n"
