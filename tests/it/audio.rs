@@ -23,10 +23,21 @@ fn the_recording_has_the_caller_left_and_the_agent_right() -> Result<()> {
             .map(|window| tone_dbfs(window, hz, rate))
             .fold(f64::NEG_INFINITY, f64::max)
     };
-    ensure!(loudest(0, 1000.0) > -20.0, "left lacks the caller: {}", loudest(0, 1000.0));
-    ensure!(loudest(1, 440.0) > -20.0, "right lacks the agent: {}", loudest(1, 440.0));
+    ensure!(
+        loudest(0, 1000.0) > -20.0,
+        "left lacks the caller: {}",
+        loudest(0, 1000.0)
+    );
+    ensure!(
+        loudest(1, 440.0) > -20.0,
+        "right lacks the agent: {}",
+        loudest(1, 440.0)
+    );
     ensure!(loudest(0, 440.0) < -40.0, "the agent is heard on the left");
-    ensure!(loudest(1, 1000.0) < -40.0, "the caller is heard on the right");
+    ensure!(
+        loudest(1, 1000.0) < -40.0,
+        "the caller is heard on the right"
+    );
     Ok(())
 }
 
@@ -53,7 +64,9 @@ fn twenty_calls_at_once_have_audio_both_ways_and_none_leaks() -> Result<()> {
     let calls = appliance.calls()?;
     ensure!(calls.len() == 20, "{} calls are stored", calls.len());
     for call in &calls {
-        let path = appliance.recording(call).context("a call has no recording")?;
+        let path = appliance
+            .recording(call)
+            .context("a call has no recording")?;
         let wav = Wav::parse(&std::fs::read(path)?)?;
         let loud = |channel: u16| trunkline_audio::peak_dbfs(&wav.channel(channel)) > -30.0;
         ensure!(loud(0) && loud(1), "one side of a call is silent: {call}");

@@ -23,16 +23,31 @@ fn a_crash_loses_at_most_a_second_of_a_call() -> Result<()> {
     rtp.finish();
     appliance.restart()?;
 
-    let call = appliance.calls()?.into_iter().next().context("the call is gone")?;
+    let call = appliance
+        .calls()?
+        .into_iter()
+        .next()
+        .context("the call is gone")?;
     ensure!(call["end_reason"] == "interrupted", "{call}");
-    let path = appliance.recording(&call).context("the recording is gone")?;
+    let path = appliance
+        .recording(&call)
+        .context("the recording is gone")?;
     let wav = Wav::parse(&std::fs::read(path)?)?;
     let seconds = wav.channel(0).len() as f64 / f64::from(wav.format.sample_rate_hz);
     let lost = talked.as_secs_f64() - seconds;
-    ensure!(lost < 1.0, "{lost:.2} s of {:.2} s are lost", talked.as_secs_f64());
+    ensure!(
+        lost < 1.0,
+        "{lost:.2} s of {:.2} s are lost",
+        talked.as_secs_f64()
+    );
     let id = call["id"].as_str().context("no id")?;
     let replayed = appliance.command(&["calls", "replay", id])?;
-    ensure!(replayed.code == Some(0), "{}{}", replayed.stdout, replayed.stderr);
+    ensure!(
+        replayed.code == Some(0),
+        "{}{}",
+        replayed.stdout,
+        replayed.stderr
+    );
     Ok(())
 }
 
@@ -48,8 +63,14 @@ fn a_stop_ends_running_calls_with_a_reason() -> Result<()> {
     }
     let code = appliance.terminate()?;
     ensure!(code == Some(0), "stopped with {code:?}");
-    caller.join().map_err(|_| anyhow::anyhow!("the caller failed"))??;
-    let call = appliance.calls()?.into_iter().next().context("the call is gone")?;
+    caller
+        .join()
+        .map_err(|_| anyhow::anyhow!("the caller failed"))??;
+    let call = appliance
+        .calls()?
+        .into_iter()
+        .next()
+        .context("the call is gone")?;
     ensure!(call["end_reason"] == "shut_down", "{call}");
     Ok(())
 }
@@ -63,6 +84,11 @@ fn the_log_of_a_call_replays() -> Result<()> {
     let call = appliance.ended_call()?;
     let id = call["id"].as_str().context("no id")?;
     let replayed = appliance.command(&["calls", "replay", id])?;
-    ensure!(replayed.code == Some(0), "{}{}", replayed.stdout, replayed.stderr);
+    ensure!(
+        replayed.code == Some(0),
+        "{}{}",
+        replayed.stdout,
+        replayed.stderr
+    );
     Ok(())
 }

@@ -7,7 +7,10 @@ fn to(port: u16) -> Settings {
     let trunks = format!(
         "[[trunk]]\nname = \"carrier\"\npeers = [\"127.0.0.0/8\"]\nproxy = \"127.0.0.1:{port}\"\n"
     );
-    Settings { trunks, ..Settings::default() }
+    Settings {
+        trunks,
+        ..Settings::default()
+    }
 }
 
 #[test]
@@ -20,11 +23,18 @@ fn the_phone_of_a_fork_that_answers_gets_the_call() -> Result<()> {
     let peer = callee.play_beside();
     let placed = appliance.command(&["call", "5551000", "--workflow", "front-desk"])?;
     ensure!(placed.code == Some(0), "{}{}", placed.stdout, placed.stderr);
-    peer.join().map_err(|_| anyhow::anyhow!("the far end failed"))??;
+    peer.join()
+        .map_err(|_| anyhow::anyhow!("the far end failed"))??;
     let heard = answered.finish().loudest_dbfs(440.0);
-    ensure!(heard > -30.0, "the phone that answered does not hear the agent: {heard} dBFS");
+    ensure!(
+        heard > -30.0,
+        "the phone that answered does not hear the agent: {heard} dBFS"
+    );
     let ended = appliance.ended_call()?;
-    ensure!(ended["end_reason"] == "caller_hung_up" && ended["direction"] == "outbound", "{ended}");
+    ensure!(
+        ended["end_reason"] == "caller_hung_up" && ended["direction"] == "outbound",
+        "{ended}"
+    );
     Ok(())
 }
 
@@ -34,9 +44,15 @@ fn a_busy_far_end_is_a_refused_call() -> Result<()> {
     let appliance = Appliance::start(&to(callee.port()))?;
     let peer = callee.play_beside();
     appliance.command(&["call", "5551000", "--workflow", "front-desk"])?;
-    peer.join().map_err(|_| anyhow::anyhow!("the far end failed"))??;
+    peer.join()
+        .map_err(|_| anyhow::anyhow!("the far end failed"))??;
     let ended = appliance.ended_call()?;
     ensure!(ended["end_reason"] == "refused", "{ended}");
-    ensure!(ended["end_detail"].as_str().is_some_and(|d| d.contains("486")), "{ended}");
+    ensure!(
+        ended["end_detail"]
+            .as_str()
+            .is_some_and(|d| d.contains("486")),
+        "{ended}"
+    );
     Ok(())
 }

@@ -5,8 +5,13 @@ use trunkline_tests::{Appliance, RtpEnd, Settings, Sipp, free_udp_port};
 
 fn refused(scenario: &str) -> Result<()> {
     let appliance = Appliance::start(&Settings::default())?;
-    Sipp::caller(scenario, appliance.sip_port())?.key("rtp_port", free_udp_port()).play()?;
-    ensure!(appliance.calls()?.is_empty(), "a refused call leaves no record of a call");
+    Sipp::caller(scenario, appliance.sip_port())?
+        .key("rtp_port", free_udp_port())
+        .play()?;
+    ensure!(
+        appliance.calls()?.is_empty(),
+        "a refused call leaves no record of a call"
+    );
     ensure!(appliance.active_calls()? == 0.0);
     Ok(())
 }
@@ -39,28 +44,43 @@ fn a_session_interval_that_is_too_small_is_told_the_least() -> Result<()> {
 #[test]
 fn over_capacity_says_when_to_try_again() -> Result<()> {
     let sip = "max_calls = 1\nretry_after_s = 7".to_owned();
-    let appliance = Appliance::start(&Settings { sip, ..Settings::default() })?;
+    let appliance = Appliance::start(&Settings {
+        sip,
+        ..Settings::default()
+    })?;
     let rtp = RtpEnd::start(1000.0)?;
     let first = Sipp::caller("plain_call.xml", appliance.sip_port())?
         .key("rtp_port", rtp.port())
         .play_beside();
     while appliance.active_calls()? < 1.0 {
-        ensure!(!first.is_finished(), "the first call ended before the second began");
+        ensure!(
+            !first.is_finished(),
+            "the first call ended before the second began"
+        );
     }
     Sipp::caller("at_capacity.xml", appliance.sip_port())?
         .key("rtp_port", free_udp_port())
         .play()?;
-    first.join().map_err(|_| anyhow::anyhow!("the first caller failed"))?
+    first
+        .join()
+        .map_err(|_| anyhow::anyhow!("the first caller failed"))?
 }
 
 #[test]
 fn a_stranger_hears_nothing() -> Result<()> {
     let trunks = "[[trunk]]\nname = \"carrier\"\npeers = [\"127.0.0.2\"]\n".to_owned();
-    let appliance = Appliance::start(&Settings { trunks, ..Settings::default() })?;
+    let appliance = Appliance::start(&Settings {
+        trunks,
+        ..Settings::default()
+    })?;
     Sipp::caller("stranger.xml", appliance.sip_port())?
         .key("rtp_port", free_udp_port())
         .play()?;
     ensure!(appliance.calls()?.is_empty());
-    ensure!(appliance.get("/metrics")?.contains("trunkline_sip_strangers_total"));
+    ensure!(
+        appliance
+            .get("/metrics")?
+            .contains("trunkline_sip_strangers_total")
+    );
     Ok(())
 }

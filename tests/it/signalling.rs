@@ -9,14 +9,21 @@ fn call(settings: &Settings, scenario: &str) -> Result<(Appliance, f64)> {
     let appliance = Appliance::start(settings)?;
     let rtp = RtpEnd::start(1000.0)?;
     let caller = Sipp::caller(scenario, appliance.sip_port())?;
-    caller.key("rtp_port", rtp.port()).key("user", "pbx").key("password", "s3cret").play()?;
+    caller
+        .key("rtp_port", rtp.port())
+        .key("user", "pbx")
+        .key("password", "s3cret")
+        .play()?;
     let heard = rtp.finish();
     Ok((appliance, heard.loudest_dbfs(440.0)))
 }
 
 fn ends_well(settings: &Settings, scenario: &str, reason: &str) -> Result<()> {
     let (appliance, agent_dbfs) = call(settings, scenario)?;
-    ensure!(agent_dbfs > -30.0, "the caller does not hear the agent: {agent_dbfs} dBFS");
+    ensure!(
+        agent_dbfs > -30.0,
+        "the caller does not hear the agent: {agent_dbfs} dBFS"
+    );
     let ended = appliance.ended_call()?;
     ensure!(ended["end_reason"] == reason, "{ended}");
     ensure!(appliance.calls()?.len() == 1, "one call is one call");
@@ -31,7 +38,11 @@ fn a_plain_call_is_answered_and_ended_by_the_caller() -> Result<()> {
 
 #[test]
 fn hold_is_answered_with_recvonly_and_resume_brings_audio_back() -> Result<()> {
-    ends_well(&Settings::default(), "hold_and_resume.xml", "caller_hung_up")
+    ends_well(
+        &Settings::default(),
+        "hold_and_resume.xml",
+        "caller_hung_up",
+    )
 }
 
 #[test]
@@ -51,13 +62,24 @@ fn a_lost_ack_is_asked_for_again() -> Result<()> {
 
 #[test]
 fn a_repeated_invite_is_one_call() -> Result<()> {
-    ends_well(&Settings::default(), "repeated_invite.xml", "caller_hung_up")
+    ends_well(
+        &Settings::default(),
+        "repeated_invite.xml",
+        "caller_hung_up",
+    )
 }
 
 #[test]
 fn the_session_is_refreshed_before_it_expires() -> Result<()> {
     let sip = "session_expires_s = 4\nmin_session_expires_s = 2".to_owned();
-    ends_well(&Settings { sip, ..Settings::default() }, "session_timer.xml", "caller_hung_up")
+    ends_well(
+        &Settings {
+            sip,
+            ..Settings::default()
+        },
+        "session_timer.xml",
+        "caller_hung_up",
+    )
 }
 
 #[test]
@@ -71,11 +93,15 @@ fn a_caller_may_give_up_before_the_answer() -> Result<()> {
 
 #[test]
 fn a_caller_who_vanishes_is_hung_up_on() -> Result<()> {
-    let appliance =
-        Appliance::start(&Settings { media: "rtp_timeout_s = 1".to_owned(), ..Settings::default() })?;
+    let appliance = Appliance::start(&Settings {
+        media: "rtp_timeout_s = 1".to_owned(),
+        ..Settings::default()
+    })?;
     // Nobody listens on this port and nothing is ever sent from it.
     let caller = Sipp::caller("vanishes.xml", appliance.sip_port())?;
-    caller.key("rtp_port", trunkline_tests::free_udp_port()).play()?;
+    caller
+        .key("rtp_port", trunkline_tests::free_udp_port())
+        .play()?;
     let ended = appliance.ended_call()?;
     ensure!(ended["end_reason"] == "media_timeout", "{ended}");
     Ok(())
@@ -100,7 +126,10 @@ fn with_credentials() -> Result<Settings> {
         "[[trunk]]\nname = \"pbx\"\npeers = [\"127.0.0.0/8\"]\n\
          [trunk.inbound_auth]\nusername = \"pbx\"\npassword_file = {password:?}\n"
     );
-    Ok(Settings { trunks, ..Settings::default() })
+    Ok(Settings {
+        trunks,
+        ..Settings::default()
+    })
 }
 
 #[test]
@@ -114,7 +143,10 @@ fn a_call_by_tcp_is_a_call() -> Result<()> {
     let appliance = Appliance::start(&Settings::default())?;
     let rtp = RtpEnd::start(1000.0)?;
     let caller = Sipp::caller("plain_call.xml", appliance.sip_port())?;
-    caller.key("rtp_port", rtp.port()).args(&["-t", "t1"]).play()?;
+    caller
+        .key("rtp_port", rtp.port())
+        .args(&["-t", "t1"])
+        .play()?;
     let agent_dbfs = rtp.finish().loudest_dbfs(440.0);
     ensure!(agent_dbfs > -30.0, "{agent_dbfs} dBFS");
     Ok(())

@@ -34,7 +34,8 @@ impl Default for Settings {
             sip: String::new(),
             media: String::new(),
             trunks: "[[trunk]]\nname = \"local\"\npeers = [\"127.0.0.0/8\"]\n".to_owned(),
-            models: "[models]\nstt = \"instant\"\nllm = \"instant\"\ntts = \"instant\"\n".to_owned(),
+            models: "[models]\nstt = \"instant\"\nllm = \"instant\"\ntts = \"instant\"\n"
+                .to_owned(),
             more: String::new(),
         }
     }
@@ -54,14 +55,19 @@ impl Appliance {
     /// # Errors
     /// It did not become ready; what it said is in the error.
     pub fn start(settings: &Settings) -> Result<Self> {
-        Self::start_in(tempfile::tempdir()?, settings)
+        Self::start_with_data(settings, Path::new("var"))
     }
 
-    fn start_in(folder: TempDir, settings: &Settings) -> Result<Self> {
+    /// Starts one that keeps its data in this folder.
+    ///
+    /// # Errors
+    /// As [`Appliance::start`].
+    pub fn start_with_data(settings: &Settings, data: &Path) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
         let (sip_port, http_port) = (free_udp_port(), free_udp_port());
         let media_port = free_udp_port();
         let config = format!(
-            "[node]\ndata_dir = \"var\"\ndrain_timeout_s = 2\n\
+            "[node]\ndata_dir = {data:?}\ndrain_timeout_s = 2\n\
              [sip]\nlisten_udp = [\"127.0.0.1:{sip_port}\"]\nlisten_tcp = [\"127.0.0.1:{sip_port}\"]\n{}\n\
              [media]\nport_min = {media_port}\nport_max = {}\n{}\n\
              [http]\nlisten = \"127.0.0.1:{http_port}\"\n{}\n{}\n\
@@ -75,7 +81,12 @@ impl Appliance {
         );
         std::fs::write(folder.path().join("trunkline.toml"), config)?;
         let process = serve(folder.path())?;
-        let mut appliance = Self { process, folder, sip_port, http_port };
+        let mut appliance = Self {
+            process,
+            folder,
+            sip_port,
+            http_port,
+        };
         appliance.wait_until_ready()?;
         Ok(appliance)
     }
@@ -120,7 +131,9 @@ impl Appliance {
     /// # Errors
     /// It cannot be started.
     pub fn command(&self, args: &[&str]) -> Result<Finished> {
-        run(Command::new(program("trunkline")?).current_dir(self.folder.path()).args(args))
+        run(Command::new(program("trunkline")?)
+            .current_dir(self.folder.path())
+            .args(args))
     }
 
     /// Gets a page of the operations HTTP.
@@ -130,7 +143,10 @@ impl Appliance {
     pub fn get(&self, path: &str) -> Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.http_port))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
@@ -147,7 +163,10 @@ impl Appliance {
         ensure!(listed.code == Some(0), "calls list: {}", listed.stderr);
         let calls: Value = serde_json::from_str(&listed.stdout)
             .with_context(|| format!("calls list printed {}", listed.stdout))?;
-        calls.as_array().cloned().context("calls list printed no list")
+        calls
+            .as_array()
+            .cloned()
+            .context("calls list printed no list")
     }
 
     /// Waits until the newest call has an end, and gives it.
@@ -172,8 +191,12 @@ impl Appliance {
     /// As [`Appliance::get`].
     pub fn active_calls(&self) -> Result<f64> {
         let metrics = self.get("/metrics")?;
-        let line = metrics.lines().find(|line| line.starts_with("trunkline_calls_active"));
-        let value = line.and_then(|line| line.split_whitespace().last()).unwrap_or("0");
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("trunkline_calls_active"));
+        let value = line
+            .and_then(|line| line.split_whitespace().last())
+            .unwrap_or("0");
         Ok(value.parse()?)
     }
 
@@ -199,7 +222,9 @@ impl Appliance {
 
     /// The file of a call's recording.
     pub fn recording(&self, call: &Value) -> Option<PathBuf> {
-        call["recording"].as_str().map(|path| self.folder.path().join(path))
+        call["recording"]
+            .as_str()
+            .map(|path| self.folder.path().join(path))
     }
 }
 

@@ -12,7 +12,10 @@ pub fn free_udp_port() -> u16 {
     loop {
         let step = NEXT.fetch_add(2, Ordering::Relaxed);
         let port = 40_000 + (spread + step) % 20_000;
-        let pair = (UdpSocket::bind(("127.0.0.1", port)), UdpSocket::bind(("127.0.0.1", port + 1)));
+        let pair = (
+            UdpSocket::bind(("127.0.0.1", port)),
+            UdpSocket::bind(("127.0.0.1", port + 1)),
+        );
         if let (Ok(_), Ok(_)) = pair {
             return port;
         }

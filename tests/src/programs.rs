@@ -11,7 +11,10 @@ use anyhow::{Context, Result, ensure};
 /// The program is not there; says what builds it.
 pub fn program(name: &str) -> Result<PathBuf> {
     let tests = std::env::current_exe().context("the test's own path is unknown")?;
-    let built = tests.parent().and_then(Path::parent).context("the test lies in no folder")?;
+    let built = tests
+        .parent()
+        .and_then(Path::parent)
+        .context("the test lies in no folder")?;
     let program = built.join(name);
     ensure!(
         program.exists(),
@@ -23,7 +26,9 @@ pub fn program(name: &str) -> Result<PathBuf> {
 
 /// A file of tests/sipp.
 pub fn scenario_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("sipp").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("sipp")
+        .join(name)
 }
 
 /// How a program ended.
@@ -42,8 +47,13 @@ pub struct Finished {
 /// # Errors
 /// It cannot be started.
 pub fn run(command: &mut Command) -> Result<Finished> {
-    let Output { status, stdout, stderr } =
-        command.output().with_context(|| format!("cannot run {command:?}"))?;
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
     Ok(Finished {
         code: status.code(),
         stdout: String::from_utf8_lossy(&stdout).into_owned(),

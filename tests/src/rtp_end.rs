@@ -53,7 +53,11 @@ impl RtpEnd {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let thread = std::thread::spawn(move || exchange(&socket, hz, &told));
-        Ok(Self { port, stop, thread: Some(thread) })
+        Ok(Self {
+            port,
+            stop,
+            thread: Some(thread),
+        })
     }
 
     /// Where it receives.
@@ -64,7 +68,10 @@ impl RtpEnd {
     /// Stops, and gives what was heard.
     pub fn finish(mut self) -> Heard {
         self.stop.store(true, Ordering::Release);
-        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+        self.thread
+            .take()
+            .and_then(|thread| thread.join().ok())
+            .unwrap_or_default()
     }
 }
 

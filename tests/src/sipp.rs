@@ -47,7 +47,12 @@ impl Sipp {
             .args(["-m", "1", "-nostdin", "-timeout", "40s", "-timeout_error"])
             .args(["-trace_err", "-error_file", "errors.log"])
             .args(["-trace_msg", "-message_file", "messages.log"]);
-        Ok(Self { command, folder, scenario: scenario.to_owned(), port })
+        Ok(Self {
+            command,
+            folder,
+            scenario: scenario.to_owned(),
+            port,
+        })
     }
 
     /// Where it speaks SIP.

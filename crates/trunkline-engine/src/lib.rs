@@ -33,4 +33,5 @@ pub use store::{
     Access, FileReport, InstalledModel, ModelState, ModelStatus, ModelStore, Pin, Progress, Step,
     Trust, default_models_dir,
 };
+pub use trunkline_nn::ENVIRONMENT as CPU_ENVIRONMENT;
 pub use voice::FliteVoice;

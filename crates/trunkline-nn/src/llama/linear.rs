@@ -1,6 +1,6 @@
 //! Products with weights, held as the [`ComputePlan`] says.
 
-use candle_core::quantized::{QMatMul, QTensor};
+use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{DType, Device, Module, Tensor};
 use rayon::prelude::*;
 
@@ -11,6 +11,10 @@ use crate::NnError;
 
 /// candle's tiled products want rows of a multiple of this many weights.
 const TILE_ROW: usize = 256;
+/// Its plain product of eight bits wants a multiple of this.
+const PLAIN_ROW: usize = 32;
+/// From so many rows of activations on, f32 is faster than plain eight bits.
+const MANY_ROWS: usize = 4;
 /// A part is not worth a thread of its own below so many weights.
 const PART_WEIGHTS: usize = 300_000;
 /// Parts hold a multiple of this many rows, as the tiles do.
@@ -37,7 +41,12 @@ enum Weights {
     /// Transposed.
     Dense(Tensor),
     /// Rows split between the threads. The input is padded with zeros to `padded`.
-    Quantized { padded: usize, parts: Vec<QMatMul> },
+    Quantized {
+        padded: usize,
+        parts: Vec<QMatMul>,
+        /// Transposed, for many rows.
+        dense: Option<Tensor>,
+    },
 }
 
 impl Linear {
@@ -78,7 +87,11 @@ impl Linear {
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, NnError> {
         let product = match &self.weights {
             Weights::Dense(transposed) => x.matmul(transposed)?,
-            Weights::Quantized { padded, parts } => self.by_parts(x, *padded, parts)?,
+            Weights::Quantized {
+                dense: Some(transposed),
+                ..
+            } if x.dim(0)? >= MANY_ROWS => x.matmul(transposed)?,
+            Weights::Quantized { padded, parts, .. } => self.by_parts(x, *padded, parts)?,
         };
         Ok(match &self.bias {
             Some(bias) => product.broadcast_add(bias)?,
@@ -108,6 +121,14 @@ impl Weights {
             let all = all.to_dtype(to.dtype)?.to_device(to.device)?;
             return Ok(Self::Dense(all.t()?));
         }
+        if to.plan == ComputePlan::Doubled {
+            let all = concatenate(matrices)?;
+            return Ok(Self::Quantized {
+                padded: inputs.next_multiple_of(PLAIN_ROW),
+                parts: pack(&all, PLAIN_ROW, GgmlDType::Q8_0)?,
+                dense: Some(all.t()?),
+            });
+        }
         if let Some(tensors) = kept(to.plan, matrices) {
             let parts = tensors
                 .into_iter()
@@ -116,6 +137,7 @@ impl Weights {
             return Ok(Self::Quantized {
                 padded: inputs,
                 parts: parts.into_iter().flatten().collect(),
+                dense: None,
             });
         }
         Self::packed(inputs, matrices)
@@ -123,27 +145,32 @@ impl Weights {
 
     /// Packs several matrices into one, in the best format that any of them asks for.
     fn packed(inputs: usize, matrices: &[Matrix]) -> Result<Self, NnError> {
-        let mut formats: Vec<_> = matrices
+        let format = matrices
             .iter()
             .map(|matrix| packed_as(matrix.format()))
-            .collect();
-        formats.sort_by_key(|format| format.type_size() * 1024 / format.block_size());
-        let format = formats.pop().unwrap_or(packed_as(None));
-        let padded = inputs.next_multiple_of(TILE_ROW);
-        let all = concatenate(matrices)?.pad_with_zeros(1, 0, padded - inputs)?;
-        let parts: Result<Vec<QMatMul>, NnError> = part_ranges(all.dim(0)?, padded)
-            .into_par_iter()
-            .map(|(start, rows)| {
-                // Quantizing reads a tensor's memory from its beginning, a view's too.
-                let part = all.narrow(0, start, rows)?.force_contiguous()?;
-                Ok(QMatMul::from_qtensor(QTensor::quantize(&part, format)?)?)
-            })
-            .collect();
+            .max_by_key(|format| format.type_size() * TILE_ROW / format.block_size());
+        let format = format.unwrap_or(packed_as(None));
         Ok(Self::Quantized {
-            padded,
-            parts: parts?,
+            padded: inputs.next_multiple_of(TILE_ROW),
+            parts: pack(&concatenate(matrices)?, TILE_ROW, format)?,
+            dense: None,
         })
     }
+}
+
+/// Quantizes a matrix, its rows padded to a multiple of `row`, in parts.
+fn pack(matrix: &Tensor, row: usize, format: GgmlDType) -> Result<Vec<QMatMul>, NnError> {
+    let (outputs, inputs) = matrix.dims2()?;
+    let padded = inputs.next_multiple_of(row);
+    part_ranges(outputs, inputs)
+        .into_par_iter()
+        .map(|(start, rows)| {
+            // Quantizing reads a tensor's memory from its beginning, a view's too.
+            let part = matrix.narrow(0, start, rows)?.force_contiguous()?;
+            let part = part.pad_with_zeros(1, 0, padded - inputs)?;
+            Ok(QMatMul::from_qtensor(QTensor::quantize(&part, format)?)?)
+        })
+        .collect()
 }
 
 /// The matrices themselves, when they are to be multiplied in the format that they came in.
@@ -197,8 +224,6 @@ fn part_ranges(outputs: usize, inputs: usize) -> Vec<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::quantized::GgmlDType;
-
     use super::*;
 
     /// The product of a matrix held in parts, and the exact one.
@@ -211,13 +236,14 @@ mod tests {
         };
         let x = Tensor::randn(0f32, 1.0, (3, inputs), &Device::Cpu).unwrap();
         let flat = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1().unwrap();
-        let Weights::Quantized { padded, parts } = weights else {
+        let Weights::Quantized { padded, parts, .. } = weights else {
             panic!("the weights are not quantized");
         };
         assert!(parts.len() > 1 || rayon::current_num_threads() == 1);
         let held = Weights::Quantized {
             padded: *padded,
             parts: parts.clone(),
+            dense: None,
         };
         let dense = Weights::Dense(exact.t().unwrap());
         (
@@ -264,6 +290,7 @@ mod tests {
         let weights = Weights::Quantized {
             padded: 448,
             parts: split(&stored).unwrap(),
+            dense: None,
         };
         assert_near(&weights, &exact);
     }

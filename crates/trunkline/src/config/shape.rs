@@ -123,7 +123,7 @@ pub(crate) struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
-            filter: "info".to_owned(),
+            filter: "info,rsipstack=warn".to_owned(),
             format: LogFormat::Text,
         }
     }

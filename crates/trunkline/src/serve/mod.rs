@@ -4,6 +4,7 @@
 //! folder that cannot be written. After it, calls are taken.
 
 mod appliance;
+mod environment;
 mod signals;
 mod start;
 
@@ -20,6 +21,7 @@ use start::Running;
 
 /// Runs the appliance.
 pub(crate) async fn run(config: Config) -> Result<ExitCode> {
+    environment::ensure()?;
     trunkline_telemetry::init_logs(&config.log.filter, config.log.format)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let patience = config.node.drain_timeout();

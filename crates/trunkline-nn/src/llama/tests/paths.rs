@@ -116,7 +116,11 @@ fn a_quantized_file_loads_under_every_plan() {
     made::write_gguf(&file, LLAMA, GgmlDType::Q8_0);
     let load = |plan| Llama::load_as(&file, &Device::Cpu, plan).unwrap();
     let expected = logits_of(&load(ComputePlan::Dense).network, &tokens(9));
-    for plan in [ComputePlan::Packed, ComputePlan::AsStored] {
+    for plan in [
+        ComputePlan::Doubled,
+        ComputePlan::Packed,
+        ComputePlan::AsStored,
+    ] {
         let found = logits_of(&load(plan).network, &tokens(9));
         for (found, expected) in found.iter().zip(&expected) {
             assert_close(found, expected, 0.3);

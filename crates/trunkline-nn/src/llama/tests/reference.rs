@@ -175,7 +175,11 @@ fn every_member_of_the_family_equals_the_reference() {
 
 #[test]
 fn eight_bits_stay_near_the_reference() {
-    for plan in [ComputePlan::Packed, ComputePlan::AsStored] {
+    for plan in [
+        ComputePlan::Doubled,
+        ComputePlan::Packed,
+        ComputePlan::AsStored,
+    ] {
         let model = made::load(QWEN_2, plan);
         let found = logits_of(&model.network, &tokens());
         let expected = Reference::new(QWEN_2).logits(&tokens());
