@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use trunkline_audio::{Wav, tone_dbfs};
-use trunkline_tests::{Appliance, Settings, free_udp_port};
+use trunkline_tests::{Appliance, Settings, free_udp_port, pause};
 
 struct Baresip(Child);
 
@@ -83,13 +83,13 @@ fn a_softphone_hears_the_greeting() -> Result<()> {
         if appliance.active_calls()? > 0.0 {
             break;
         }
-        std::thread::sleep(Duration::from_millis(100));
+        pause(Duration::from_millis(100));
     }
     ensure!(
         appliance.active_calls()? > 0.0,
         "the softphone does not get through"
     );
-    std::thread::sleep(Duration::from_secs(3));
+    pause(Duration::from_secs(3));
     Command::new("kill")
         .args(["-INT", &phone.0.id().to_string()])
         .status()?;

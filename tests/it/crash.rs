@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use trunkline_audio::Wav;
-use trunkline_tests::{Appliance, RtpEnd, Settings, Sipp};
+use trunkline_tests::{Appliance, RtpEnd, Settings, Sipp, pause};
 
 #[test]
 fn a_crash_loses_at_most_a_second_of_a_call() -> Result<()> {
@@ -17,7 +17,7 @@ fn a_crash_loses_at_most_a_second_of_a_call() -> Result<()> {
         ensure!(!caller.is_finished(), "the call ended by itself");
     }
     let answered = Instant::now();
-    std::thread::sleep(Duration::from_millis(3500));
+    pause(Duration::from_millis(3500));
     appliance.kill()?;
     let talked = answered.elapsed();
     rtp.finish();

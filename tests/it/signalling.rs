@@ -109,27 +109,37 @@ fn a_caller_who_vanishes_is_hung_up_on() -> Result<()> {
 
 #[test]
 fn a_trunk_with_credentials_challenges_and_lets_the_right_ones_in() -> Result<()> {
-    ends_well(&with_credentials()?, "digest.xml", "caller_hung_up")
+    let password = password_file()?;
+    ends_well(
+        &with_credentials(password.path()),
+        "digest.xml",
+        "caller_hung_up",
+    )
 }
 
 #[test]
 fn wrong_credentials_stay_outside() -> Result<()> {
-    let (appliance, _) = call(&with_credentials()?, "digest_wrong.xml")?;
+    let password = password_file()?;
+    let (appliance, _) = call(&with_credentials(password.path()), "digest_wrong.xml")?;
     ensure!(appliance.calls()?.is_empty(), "no call comes of it");
     Ok(())
 }
 
-fn with_credentials() -> Result<Settings> {
-    let password = std::env::temp_dir().join(format!("trunkline-password-{}", std::process::id()));
-    std::fs::write(&password, "s3cret\n")?;
+fn password_file() -> Result<tempfile::NamedTempFile> {
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), "s3cret\n")?;
+    Ok(file)
+}
+
+fn with_credentials(password: &std::path::Path) -> Settings {
     let trunks = format!(
         "[[trunk]]\nname = \"pbx\"\npeers = [\"127.0.0.0/8\"]\n\
          [trunk.inbound_auth]\nusername = \"pbx\"\npassword_file = {password:?}\n"
     );
-    Ok(Settings {
+    Settings {
         trunks,
         ..Settings::default()
-    })
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Finished, free_udp_port, program, run};
+use crate::{Finished, free_udp_port, pause, program, run};
 
 /// What differs from the configuration that most tests use: measuring models that take no time,
 /// one trunk for this machine, and the starter workflow under `demo`.
@@ -140,6 +140,10 @@ impl Appliance {
     ///
     /// # Errors
     /// No connection, or an answer that is not 200.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test looks at the appliance from outside, without a runtime"
+    )]
     pub fn get(&self, path: &str) -> Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.http_port))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -180,7 +184,7 @@ impl Appliance {
             if last["end_reason"].is_string() {
                 return Ok(last);
             }
-            std::thread::sleep(Duration::from_millis(100));
+            pause(Duration::from_millis(100));
         }
         bail!("the call has no end: {last}")
     }

@@ -31,6 +31,15 @@ pub fn scenario_file(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// Waits while another program goes on.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test lets real time pass for a real peer"
+)]
+pub fn pause(span: std::time::Duration) {
+    std::thread::sleep(span);
+}
+
 /// How a program ended.
 #[derive(Debug)]
 pub struct Finished {

@@ -339,7 +339,7 @@ impl Driver {
         }
     }
 
-    fn finish(&mut self, utterance: UtteranceId) {
+    fn finish(&self, utterance: UtteranceId) {
         if let Some(transcription) = self.transcriptions.get(&utterance) {
             let _ = transcription.audio.send(TranscriberInput::Finish);
         }

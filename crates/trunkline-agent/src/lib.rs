@@ -251,7 +251,7 @@ fn prepare(parts: &AgentParts, leg: &CallLeg) -> Result<(Opening, CallCore), Age
     };
     let core = CallCore::open(&opening).map_err(|problem| AgentError::InvalidWorkflow {
         name: info.workflow.clone(),
-        problem: problem.to_string(),
+        problem,
     })?;
     Ok((opening, core))
 }

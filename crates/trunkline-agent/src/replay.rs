@@ -64,8 +64,7 @@ pub fn replay<'a>(bodies: impl IntoIterator<Item = &'a str>) -> Result<Replay, R
     let Some(LogEvent::In(Input::Opened(opening))) = entries.first().map(|e| &e.event) else {
         return Err(ReplayError::NoOpening);
     };
-    let mut core =
-        CallCore::open(opening).map_err(|problem| ReplayError::Workflow(problem.to_string()))?;
+    let mut core = CallCore::open(opening).map_err(ReplayError::Workflow)?;
     let mut replay = Replay {
         inputs: 0,
         decisions: 0,

@@ -3,6 +3,11 @@
 //! Each file in `torture/` puts the question of the RFC's message of that name, in our own words;
 //! `torture/verdicts.tsv` holds the verdicts and their reasons. In the files a line ends with LF,
 //! which is sent as CRLF; `<hex 00 ff>` stands for those bytes and `<times 3 ab>` for `ababab`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test's helpers fail with the test"
+)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

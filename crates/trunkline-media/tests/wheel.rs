@@ -1,4 +1,9 @@
 //! Legs on a wheel that talk to each other over sockets on the loopback.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test's helpers fail with the test"
+)]
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;

@@ -78,7 +78,7 @@ impl Decoder {
         let positions = self.positions.narrow(0, memory.length, tokens.len())?;
         let mut x = (self.embedding.index_select(&ids, 0)? + positions)?.unsqueeze(0)?;
         let mask = causal_mask(tokens.len(), memory.length, &self.device)?;
-        for (block, said) in self.blocks.iter().zip(&mut memory.blocks) {
+        for (block, said) in self.blocks.iter().zip(&memory.blocks) {
             x = block.step(&x, said, memory.length, mask.as_ref())?;
         }
         memory.length += tokens.len();
@@ -133,7 +133,7 @@ impl Block {
     fn step(
         &self,
         x: &Tensor,
-        memory: &mut BlockMemory,
+        memory: &BlockMemory,
         before: usize,
         mask: Option<&Tensor>,
     ) -> Result<Tensor, NnError> {
