@@ -63,6 +63,15 @@ struct CallFigures {
     failure: Option<String>,
 }
 
+impl CallFigures {
+    fn failed(why: String) -> Self {
+        Self {
+            failure: Some(why),
+            ..Self::default()
+        }
+    }
+}
+
 /// How all calls went.
 #[derive(Debug, Serialize)]
 struct LoadReport {
@@ -86,27 +95,16 @@ pub(crate) async fn run(args: LoadArgs) -> Result<bool> {
     ensure!(args.calls > 0, "--calls must be above 0");
     let line = Arc::new(Line::open(&args.to, args.rtp_ports).await?);
     let mut running = JoinSet::new();
-    let mut pace = interval(Duration::from_secs_f64(1.0 / args.rate));
-    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    for _ in 0..args.calls {
-        pace.tick().await;
-        let (line, user) = (Arc::clone(&line), args.to.user.clone());
-        let lasts = Duration::from_secs(args.seconds);
-        running.spawn(async move {
-            let dialled = Instant::now();
-            match line.dial(&user).await {
-                Ok(leg) => one_call(leg, dialled, lasts).await,
-                Err(error) => CallFigures {
-                    failure: Some(format!("{error:#}")),
-                    ..CallFigures::default()
-                },
-            }
-        });
-    }
-    let calls = running.join_all().await;
+    let calls = tokio::select! {
+        calls = place_all(&args, &line, &mut running) => Some(calls),
+        () = crate::told_to_stop() => None,
+    };
+    // What still runs is hung up by dropping its leg.
+    running.shutdown().await;
     if let Some(line) = Arc::into_inner(line) {
         line.close().await;
     }
+    let calls = calls.context("stopped by a signal")?;
     let report = LoadReport::of(&calls);
     report.print();
     if let Some(path) = &args.report {
@@ -115,6 +113,32 @@ pub(crate) async fn run(args: LoadArgs) -> Result<bool> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(report.failed == 0)
+}
+
+async fn place_all(
+    args: &LoadArgs,
+    line: &Arc<Line>,
+    running: &mut JoinSet<CallFigures>,
+) -> Vec<CallFigures> {
+    let mut pace = interval(Duration::from_secs_f64(1.0 / args.rate));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for _ in 0..args.calls {
+        pace.tick().await;
+        let (line, user) = (Arc::clone(line), args.to.user.clone());
+        let lasts = Duration::from_secs(args.seconds);
+        running.spawn(async move {
+            let dialled = Instant::now();
+            match line.dial(&user).await {
+                Ok(leg) => one_call(leg, dialled, lasts).await,
+                Err(error) => CallFigures::failed(format!("{error:#}")),
+            }
+        });
+    }
+    let mut calls = Vec::new();
+    while let Some(call) = running.join_next().await {
+        calls.push(call.unwrap_or_else(|error| CallFigures::failed(error.to_string())));
+    }
+    calls
 }
 
 async fn one_call(leg: CallLeg, dialled: Instant, lasts: Duration) -> CallFigures {

@@ -19,8 +19,9 @@ mod voice;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::target::Target;
 
@@ -82,11 +83,26 @@ async fn run(cli: Cli) -> Result<bool> {
     play(args).await
 }
 
+/// Returns when somebody presses Ctrl-C or sends SIGTERM, so that the far end gets its BYE.
+async fn told_to_stop() {
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        },
+        // Without handlers a signal ends the process the usual way.
+        Err(_) => std::future::pending().await,
+    }
+}
+
 async fn play(args: ScenarioArgs) -> Result<bool> {
     let scenario = scenario::Scenario::read(&args.scenario)?;
     let lines = speech::speak_all(&scenario).await?;
     let line = line::Line::open(&args.to, args.rtp_ports).await?;
-    let report = call::place(&line, &args.to, &scenario, &lines, args.record.as_deref()).await;
+    let report = tokio::select! {
+        report = call::place(&line, &args.to, &scenario, &lines, args.record.as_deref()) => report,
+        () = told_to_stop() => Err(anyhow!("stopped by a signal")),
+    };
     line.close().await;
     let report = report?;
     if let Some(path) = &args.report {
