@@ -3,7 +3,8 @@
 //! cargo-fuzz itself is not needed for a short run: its compiler flags without a sanitizer work
 //! on the stable toolchain, and the targets are safe Rust, where a sanitizer would find little.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +20,9 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares \
     -Ccodegen-units=1 -Cdebug-assertions";
+
+/// How many lines a failed target may say.
+const LOG_TAIL: usize = 40;
 
 /// The manifest of the fuzz crate, which is not a member of the workspace.
 pub(crate) fn manifest(tree: &Tree) -> PathBuf {
@@ -63,7 +67,7 @@ fn fuzz(tree: &Tree, only: Option<&str>, seconds: u64) -> Result<()> {
     }
     let host = host_triple()?;
     let products = tree.cache().join("fuzz");
-    println!("==> building {} fuzz targets", chosen.len());
+    println!("==> building the fuzz targets");
     process::run(
         tree.cargo([
             "build",
@@ -77,31 +81,11 @@ fn fuzz(tree: &Tree, only: Option<&str>, seconds: u64) -> Result<()> {
         .env("CARGO_TARGET_DIR", &products)
         .env("RUSTFLAGS", FLAGS),
     )?;
+    println!("==> fuzzing each for {seconds} s");
+    let folder = products.join(&host).join("release");
     let mut failed = Vec::new();
     for name in chosen {
-        println!("==> fuzzing {name} for {seconds} s");
-        let corpus = tree.root().join("fuzz").join("corpus").join(name);
-        let artifacts = tree.root().join("fuzz").join("artifacts").join(name);
-        std::fs::create_dir_all(&corpus)?;
-        std::fs::create_dir_all(&artifacts)?;
-        let mut command = Command::new(products.join(&host).join("release").join(name));
-        command
-            .arg(&corpus)
-            .arg(format!("-artifact_prefix={}/", artifacts.display()))
-            .arg(format!("-max_total_time={seconds}"))
-            .args([
-                "-timeout=5",
-                "-rss_limit_mb=2048",
-                "-print_final_stats=1",
-                "-verbosity=0",
-            ])
-            .current_dir(tree.root());
-        let seeds = tree.root().join("fuzz").join("seeds").join(name);
-        if seeds.is_dir() {
-            command.arg(seeds);
-        }
-        if let Err(error) = process::run(&mut command) {
-            eprintln!("xtask: {error:#}; the input is in {}", artifacts.display());
+        if !fuzz_one(tree, &folder.join(name), name, seconds)? {
             failed.push(name.as_str());
         }
     }
@@ -110,6 +94,54 @@ fn fuzz(tree: &Tree, only: Option<&str>, seconds: u64) -> Result<()> {
     } else {
         bail!("fuzz targets failed: {}", failed.join(", "))
     }
+}
+
+/// Runs one target; false when it found something.
+fn fuzz_one(tree: &Tree, program: &Path, name: &str, seconds: u64) -> Result<bool> {
+    let folder = |kind: &str| tree.root().join("fuzz").join(kind).join(name);
+    let (corpus, artifacts, seeds) = (folder("corpus"), folder("artifacts"), folder("seeds"));
+    std::fs::create_dir_all(&corpus)?;
+    std::fs::create_dir_all(&artifacts)?;
+    let log_path = tree.reports("fuzz")?.join(format!("{name}.log"));
+    let log = File::create(&log_path)?;
+    let mut command = Command::new(program);
+    command
+        .arg(&corpus)
+        .args(seeds.is_dir().then_some(seeds))
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .arg(format!("-max_total_time={seconds}"))
+        .args(["-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1"])
+        .current_dir(tree.root())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {name}"))?;
+    let said = std::fs::read(&log_path)?;
+    let said = String::from_utf8_lossy(&said);
+    let figure = |name: &str| {
+        said.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map_or("?", str::trim)
+    };
+    println!(
+        "{name:<16} {} inputs, {} a second, {} new in the corpus",
+        figure("stat::number_of_executed_units"),
+        figure("stat::average_exec_per_sec"),
+        figure("stat::new_units_added"),
+    );
+    if !status.success() {
+        let lines: Vec<&str> = said.lines().collect();
+        eprintln!(
+            "{}",
+            lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n")
+        );
+        eprintln!(
+            "xtask: {name}: {status}; the input is in {}",
+            artifacts.display()
+        );
+    }
+    Ok(status.success())
 }
 
 /// The binaries of the fuzz crate.

@@ -18,7 +18,7 @@ use crate::tree::Tree;
 const READY_LIMIT: Duration = Duration::from_secs(120);
 
 /// Longer than the server's own drain time in the demo's configuration.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 /// The end of a call is written a moment after the caller has seen it.
 const RECORDED_LIMIT: Duration = Duration::from_secs(10);
@@ -222,7 +222,7 @@ fn configuration(sip: SocketAddr, http: SocketAddr) -> String {
          \n\
          [node]\n\
          data_dir = \"./var\"\n\
-         drain_timeout_s = 10\n\
+         drain_timeout_s = 3\n\
          \n\
          [sip]\n\
          listen_udp = [\"{sip}\"]\n\
