@@ -1,5 +1,8 @@
 //! Calls that are refused, each with the right code, and strangers, who hear nothing.
 
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use trunkline_tests::{Appliance, RtpEnd, Settings, Sipp, free_udp_port};
 
@@ -73,9 +76,23 @@ fn a_stranger_hears_nothing() -> Result<()> {
         trunks,
         ..Settings::default()
     })?;
-    Sipp::caller("stranger.xml", appliance.sip_port())?
-        .key("rtp_port", free_udp_port())
-        .play()?;
+    let stranger = UdpSocket::bind("127.0.0.1:0")?;
+    stranger.set_read_timeout(Some(Duration::from_millis(700)))?;
+    let from = stranger.local_addr()?;
+    for message in [
+        request("INVITE", from),
+        request("OPTIONS", from),
+        "\0garbage\r\n\r\n".into(),
+    ] {
+        stranger.send_to(message.as_bytes(), ("127.0.0.1", appliance.sip_port()))?;
+        let mut answer = [0; 2048];
+        let heard = stranger.recv(&mut answer);
+        ensure!(
+            heard.is_err(),
+            "an answer: {:?}",
+            String::from_utf8_lossy(&answer)
+        );
+    }
     ensure!(appliance.calls()?.is_empty());
     ensure!(
         appliance
@@ -83,4 +100,12 @@ fn a_stranger_hears_nothing() -> Result<()> {
             .contains("trunkline_sip_strangers_total")
     );
     Ok(())
+}
+
+fn request(method: &str, from: SocketAddr) -> String {
+    format!(
+        "{method} sip:demo@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK-{method}\r\n\
+         From: <sip:x@{from}>;tag=1\r\nTo: <sip:demo@127.0.0.1>\r\nCall-ID: {method}@{from}\r\n\
+         CSeq: 1 {method}\r\nContact: <sip:x@{from}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    )
 }

@@ -105,6 +105,7 @@ impl Driver {
         mut shutdown: watch::Receiver<bool>,
     ) -> Finished {
         if self.leg.info.direction == CallDirection::Inbound {
+            let _ = self.leg.signalling.send(SignallingCommand::Ring);
             let _ = self.leg.signalling.send(SignallingCommand::Answer);
         }
         self.tell(Input::Opened(opening));

@@ -1,9 +1,9 @@
 //! The registry behind the `metrics` macros, printed in Prometheus' text format.
 
-use metrics::{describe_counter, describe_gauge, describe_histogram};
+use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::names::{ALL, Kind};
+use crate::names::{ALL, CALLS_ACTIVE, Kind, LIVE_WATCHERS};
 
 /// Buckets of waits that a caller notices, in milliseconds: fine around a pause in speech, up to
 /// what nobody would wait for.
@@ -35,6 +35,9 @@ impl Metrics {
     pub fn install() -> Result<Self, MetricsError> {
         let handle = builder()?.install_recorder().map_err(MetricsError::from)?;
         describe();
+        // A page that shows zero says more than one that shows nothing.
+        gauge!(CALLS_ACTIVE).set(0.0);
+        gauge!(LIVE_WATCHERS).set(0.0);
         Ok(Self(handle))
     }
 

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("trunkline: {error:#}");
+            eprintln!("trunkline: {}", sentence(&error));
             ExitCode::FAILURE
         }
     }
@@ -37,4 +37,35 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<std::io::Error>()
         .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The error and its causes in one sentence. Many errors already say their cause; it is not said
+/// twice.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let io = || std::io::Error::other("the disk is on fire");
+        let twice = anyhow::Error::from(io()).context("cannot read x: the disk is on fire");
+        assert_eq!(
+            super::sentence(&twice),
+            "cannot read x: the disk is on fire"
+        );
+        let once = Err::<(), _>(io()).context("cannot read y").unwrap_err();
+        assert_eq!(super::sentence(&once), "cannot read y: the disk is on fire");
+    }
 }

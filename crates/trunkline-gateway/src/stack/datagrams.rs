@@ -9,6 +9,7 @@ use rsipstack::transport::SipConnection;
 use rsipstack::transport::udp::{UdpConnection, UdpInner};
 use tokio::net::UdpSocket;
 use tracing::{debug, warn};
+use trunkline_telemetry::names;
 
 use super::{Stack, convert};
 use crate::error::GatewayError;
@@ -71,6 +72,7 @@ pub(super) async fn receive(stack: Arc<Stack>, at: usize) {
             }
         };
         if !stack.gate.admits(source.ip()) {
+            metrics::counter!(names::SIP_STRANGERS_TOTAL).increment(1);
             continue;
         }
         let connection = SipConnection::Udp(listener.connection.clone());

@@ -11,6 +11,7 @@ use rsipstack::transport::tcp::TcpConnection;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::debug;
+use trunkline_telemetry::names;
 
 use super::{Stack, convert};
 use crate::error::GatewayError;
@@ -52,7 +53,9 @@ pub(super) async fn accept(stack: Arc<Stack>, listener: TcpListener, local: Sock
         match accepted {
             Ok((stream, remote)) => {
                 let room = stack.lock_streams().len() < MAX_STREAMS;
-                if room && stack.gate.admits(remote.ip()) {
+                if !stack.gate.admits(remote.ip()) {
+                    metrics::counter!(names::SIP_STRANGERS_TOTAL).increment(1);
+                } else if room {
                     let _ = adopt(&stack, stream, local, remote).await;
                 }
             }

@@ -89,8 +89,10 @@ pub(super) fn improve(message: &str) -> String {
 
 /// The message about a key that does not exist.
 pub(super) fn unknown_key(given: &str, known: &[&str]) -> String {
+    // Of equally near keys `max_by` takes the last; in reverse, the one documented first.
     let nearest = known
         .iter()
+        .rev()
         .map(|key| (strsim::normalized_damerau_levenshtein(key, given), *key))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match nearest {

@@ -11,7 +11,7 @@ mod view;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use trunkline_agent::log::LiveEntry;
 
 use crate::cli::WatchArgs;
@@ -26,6 +26,7 @@ use view::View;
 pub(crate) fn run(args: &WatchArgs, config: &Config) -> Result<ExitCode> {
     let server = Server::new(args.url.as_deref(), config);
     let events = server.events(args.call)?;
+    let one_call = args.once || args.call.is_some();
     let screen = Screen::new();
     let mut view = View::new(Paint::for_stdout());
     screen.line(&format!("watching {}", server.url()))?;
@@ -35,10 +36,15 @@ pub(crate) fn run(args: &WatchArgs, config: &Config) -> Result<ExitCode> {
             continue;
         };
         let ended = screen.show(view.take(&entry))?;
-        if ended && (args.once || args.call.is_some()) {
-            break;
+        if ended && one_call {
+            screen.finish();
+            return Ok(ExitCode::SUCCESS);
         }
     }
     screen.finish();
+    if one_call {
+        bail!("the server stopped before the call ended");
+    }
+    screen.line("the server has stopped")?;
     Ok(ExitCode::SUCCESS)
 }
