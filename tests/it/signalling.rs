@@ -129,7 +129,7 @@ fn password_file() -> Result<tempfile::NamedTempFile> {
 
 fn with_credentials(password: &std::path::Path) -> Settings {
     let trunks = format!(
-        "[[trunk]]\nname = \"pbx\"\npeers = [\"127.0.0.0/8\"]\n\
+        "[[trunk]]\nname = \"pbx\"\npeers = [\"127.0.0.0/8\"]\ninbound_md5_only = true\n\
          [trunk.inbound_auth]\nusername = \"pbx\"\npassword_file = {password:?}\n"
     );
     Settings {

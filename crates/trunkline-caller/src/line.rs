@@ -72,6 +72,7 @@ impl Line {
                 registration: None,
                 outbound_auth: None,
                 inbound_auth: None,
+                inbound_md5_only: false,
             }],
             numbers: Vec::new(),
         };

@@ -29,6 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         registration: None,
         outbound_auth: None,
         inbound_auth: None,
+        inbound_md5_only: false,
     });
     config.numbers.push(NumberConfig {
         number: "4000".parse()?,

@@ -110,6 +110,9 @@ pub struct TrunkConfig {
     pub outbound_auth: Option<Credentials>,
     /// Challenge inbound calls for these.
     pub inbound_auth: Option<Credentials>,
+    /// Challenge for MD5 alone, for a peer that stumbles over a SHA-256 challenge (RFC 8760).
+    #[serde(default)]
+    pub inbound_md5_only: bool,
 }
 
 fn udp() -> Transport {

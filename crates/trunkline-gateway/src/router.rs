@@ -50,12 +50,12 @@ impl Trunk {
             Some(user) => {
                 let password = user.password(&key("inbound_auth"))?;
                 let username = user.username.clone();
-                Some(Challenger::new(
-                    REALM.to_owned(),
-                    username,
-                    password,
-                    nonce_lifetime,
-                ))
+                let challenger =
+                    Challenger::new(REALM.to_owned(), username, password, nonce_lifetime);
+                Some(match config.inbound_md5_only {
+                    true => challenger.md5_only(),
+                    false => challenger,
+                })
             }
             None => None,
         };

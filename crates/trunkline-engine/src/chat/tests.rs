@@ -277,7 +277,7 @@ fn the_starter_model_chooses_and_replies_where_it_is_installed() {
         .choose(ChoiceRequest {
             messages: vec![ChatMessage::user("What is the capital of France?")],
             options: ["Rome", "Paris", "Tokyo"].map(str::to_owned).to_vec(),
-            neutral: Some(vec![ChatMessage::user("What is it?")]),
+            neutral: None,
         })
         .unwrap()
         .blocking_recv()

@@ -28,6 +28,7 @@ pub(crate) struct Challenger {
     username: String,
     password: Secret<String>,
     lifetime: Duration,
+    algorithms: &'static [Algorithm],
     nonces: Mutex<HashMap<String, Nonce>>,
 }
 
@@ -58,7 +59,17 @@ impl Challenger {
             username,
             password,
             lifetime,
+            algorithms: &[Algorithm::Sha256, Algorithm::Md5],
             nonces: Mutex::default(),
+        }
+    }
+
+    /// Challenges for MD5 alone: some peers stumble over any other challenge, though RFC 8760
+    /// lets them pass it over.
+    pub(crate) fn md5_only(self) -> Self {
+        Self {
+            algorithms: &[Algorithm::Md5],
+            ..self
         }
     }
 
@@ -86,8 +97,8 @@ impl Challenger {
             );
         }
         let stale = if stale { ", stale=true" } else { "" };
-        [Algorithm::Sha256, Algorithm::Md5]
-            .into_iter()
+        self.algorithms
+            .iter()
             .map(|algorithm| {
                 format!(
                     "Digest realm=\"{}\", nonce=\"{nonce}\", qop=\"auth\", algorithm={}{stale}",
