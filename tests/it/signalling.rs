@@ -8,8 +8,12 @@ use trunkline_tests::{Appliance, RtpEnd, Settings, Sipp};
 fn call(settings: &Settings, scenario: &str) -> Result<(Appliance, f64)> {
     let appliance = Appliance::start(settings)?;
     let rtp = RtpEnd::start(1000.0)?;
-    let caller = Sipp::caller(scenario, appliance.sip_port())?;
-    caller.key("rtp_port", rtp.port()).play()?;
+    // SIPp would else sign a URI without the user, which is not the one that it asks for.
+    let signed = format!("demo@127.0.0.1:{}", appliance.sip_port());
+    Sipp::caller(scenario, appliance.sip_port())?
+        .key("rtp_port", rtp.port())
+        .args(&["-auth_uri", &signed])
+        .play()?;
     let heard = rtp.finish();
     Ok((appliance, heard.loudest_dbfs(440.0)))
 }
