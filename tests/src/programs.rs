@@ -25,10 +25,9 @@ pub fn program(name: &str) -> Result<PathBuf> {
 }
 
 /// A file of tests/sipp.
-pub fn scenario_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("sipp")
-        .join(name)
+pub fn scenario_file(name: &str) -> Result<PathBuf> {
+    // Tests run in the folder of their package; SIPp runs elsewhere.
+    std::path::absolute(Path::new("sipp").join(name)).context("finding a scenario")
 }
 
 /// Waits while another program goes on.

@@ -41,7 +41,7 @@ impl Sipp {
         command
             .current_dir(folder.path())
             .arg("-sf")
-            .arg(scenario_file(scenario))
+            .arg(scenario_file(scenario)?)
             .args(["-i", "127.0.0.1", "-p", &port.to_string()])
             .args(["-mi", "127.0.0.1", "-mp", &free_udp_port().to_string()])
             .args(["-m", "1", "-nostdin", "-timeout", "40s", "-timeout_error"])

@@ -19,9 +19,12 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// The repository that this program was built from.
+    /// The repository that cargo runs this program for. Two clones may share a target folder, so
+    /// the folder that it was built in may be another one, or gone.
     pub(crate) fn here() -> Result<Self> {
-        let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+            .map(PathBuf::from)
+            .context("xtask is started by `cargo xtask`, which says where the repository lies")?;
         let root = manifest
             .parent()
             .context("xtask stands in a folder of the repository")?

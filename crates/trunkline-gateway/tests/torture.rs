@@ -22,7 +22,7 @@ struct Case {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torture")
+    PathBuf::from("tests/torture")
 }
 
 fn cases() -> Vec<Case> {

@@ -28,7 +28,7 @@ path = "config.json"
 
 #[test]
 fn every_manifest_of_the_folder_is_compiled_in_under_its_own_name() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/catalog");
+    let folder = Path::new("../../models/catalog");
     let on_disk: BTreeSet<String> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

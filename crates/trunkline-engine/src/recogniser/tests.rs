@@ -340,10 +340,7 @@ fn shutting_down_answers_open_sessions() {
 
 /// A clip of the starter model as 16 kHz samples.
 fn clip(name: &str) -> Vec<i16> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let path = folder
-        .join("../../models/starter/whisper-starter/clips")
-        .join(name);
+    let path = PathBuf::from("../../models/starter/whisper-starter/clips").join(name);
     let wav = Wav::parse(&std::fs::read(path).unwrap()).unwrap();
     resample(&wav.channel(0), wav.format.sample_rate_hz, SAMPLE_RATE_HZ).unwrap()
 }

@@ -10,7 +10,7 @@ use super::*;
 const FOLDER: &str = "../../models/starter/whisper-starter";
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(FOLDER)
+    PathBuf::from(FOLDER)
 }
 
 fn starter() -> Whisper {

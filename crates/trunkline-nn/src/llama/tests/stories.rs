@@ -17,7 +17,7 @@ struct Golden {
 }
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/stories260K")
+    PathBuf::from("tests/fixtures/stories260K")
 }
 
 fn golden() -> Golden {
