@@ -171,7 +171,7 @@ fn the_caller_stops_an_interruptible_line_within_120_ms() {
         .silence(1_000)
         .voice(200);
     assert_eq!(rig.names(), ["started", "barge-in"]);
-    assert_eq!(rig.at("barge-in"), Some(1_080));
+    assert_eq!(rig.at("barge-in"), Some(1_060));
     assert_eq!(
         rig.heard[1].1,
         TurnOutput::BargeIn {
@@ -186,7 +186,7 @@ fn a_click_does_not_stop_the_agent() {
     let mut rig = Rig::new();
     rig.expect(true, AnswerKind::Free).agent(true);
     for _ in 0..20 {
-        rig.silence(200).voice(60);
+        rig.silence(200).voice(40);
     }
     assert!(rig.names().is_empty());
 }
@@ -206,7 +206,7 @@ fn a_caller_who_speaks_when_the_agent_begins_stops_it() {
     let mut rig = Rig::new();
     rig.voice(500).agent(true).voice(100);
     assert_eq!(rig.names(), ["started", "barge-in"]);
-    assert_eq!(rig.at("barge-in"), Some(580));
+    assert_eq!(rig.at("barge-in"), Some(560));
 }
 
 #[test]
