@@ -123,14 +123,8 @@ impl CallCore {
         if let Some(mark) = frame.playing {
             self.line_plays(mark);
         }
-        let agent_playing = frame.playing.is_some();
-        self.take_turn(
-            TurnInput::Frame {
-                speech: frame.speech,
-                agent_playing,
-            },
-            out,
-        );
+        let (speech, agent) = (frame.speech, self.voice());
+        self.take_turn(TurnInput::Frame { speech, agent }, out);
         self.finish_lines(out);
         if self
             .interpreter
