@@ -4,7 +4,7 @@
 use trunkline_inference::{ChatMessage, ChatRole, ClauseCutter, split_into_clauses};
 use trunkline_leg::PlayoutMark;
 use trunkline_turn::{AgentVoice, AnswerKind, Expectation, TurnInput, TurnSettings};
-use trunkline_types::{Digit, TICK, UtteranceId};
+use trunkline_types::{CallTime, Digit, TICK, UtteranceId};
 use trunkline_workflow::{
     CallContext, Expecting, FlowInput, FlowOutput, Prompt, PromptRole, Settings,
 };
@@ -60,7 +60,7 @@ impl CallCore {
                     options,
                 });
             }
-            FlowOutput::Hush => self.drop_lines(true, out),
+            FlowOutput::Hush => self.drop_lines(true, None, out),
             FlowOutput::Generate {
                 request,
                 line,
@@ -151,7 +151,7 @@ impl CallCore {
         out.push(Decision::Withdraw { joins });
         self.withdrawn = true;
         self.cancel_replies(out);
-        self.drop_lines(false, out);
+        self.drop_lines(false, None, out);
         self.draft = TurnDraft::after_silence(self.at);
         self.ending = None;
     }
@@ -359,25 +359,30 @@ impl CallCore {
     }
 
     /// The caller cuts in: the agent stops, and what it had still to say is not said.
-    pub(super) fn interrupted(&mut self, out: &mut Vec<Decision>) {
+    pub(super) fn interrupted(&mut self, onset: CallTime, out: &mut Vec<Decision>) {
         if self.lines.is_empty() {
             return;
         }
         self.stopped_for_caller = true;
         self.cancel_replies(out);
-        self.drop_lines(true, out);
+        self.drop_lines(true, Some(onset), out);
         self.next_turn_after_answer(out);
     }
 
     /// Stops speaking and drops the lines. Where `heard` is set the workflow is told how far
     /// each came.
-    pub(super) fn drop_lines(&mut self, heard: bool, out: &mut Vec<Decision>) {
+    pub(super) fn drop_lines(
+        &mut self,
+        heard: bool,
+        caller_from: Option<CallTime>,
+        out: &mut Vec<Decision>,
+    ) {
         let Some(front) = self.lines.front() else {
             return;
         };
         out.push(Decision::StopSpeaking {
             utterance: front.utterance,
-            barge_in: heard,
+            caller_from,
         });
         for line in std::mem::take(&mut self.lines) {
             if heard {

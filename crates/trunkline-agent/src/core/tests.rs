@@ -317,7 +317,15 @@ fn a_caller_who_cuts_in_stops_the_agent_and_only_what_was_played_counts() {
     let (stopped, _) = rig
         .decisions
         .iter()
-        .find(|(_, d)| matches!(d, Decision::StopSpeaking { barge_in: true, .. }))
+        .find(|(_, d)| {
+            matches!(
+                d,
+                Decision::StopSpeaking {
+                    caller_from: Some(_),
+                    ..
+                }
+            )
+        })
         .expect("the agent stops");
     assert!(
         stopped.since(onset).as_millis() <= 120,
