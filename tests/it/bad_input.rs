@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use trunkline_audio::Wav;
 use trunkline_tests::{
-    Appliance, Finished, RtpEnd, Settings, Sipp, free_udp_port, pause, program, run,
+    Appliance, Finished, RtpEnd, RunningCall, Settings, Sipp, free_udp_port, pause, program, run,
 };
 
 /// Runs `trunkline` in a folder with these files.
@@ -186,22 +186,13 @@ fn a_disk_that_runs_full_in_a_call_costs_the_rest_of_its_recording() -> Result<(
         return Ok(());
     };
     let appliance = Appliance::start_with_data(&Settings::default(), &disk.path())?;
-    let rtp = RtpEnd::start(1000.0)?;
-    let caller = Sipp::caller("agent_hangs_up.xml", appliance.sip_port())?
-        .key("rtp_port", rtp.port())
-        .play_beside();
-    while appliance.active_calls()? < 1.0 {
-        ensure!(!caller.is_finished(), "the call ended by itself");
-    }
+    let call = RunningCall::place(&appliance, "agent_hangs_up.xml")?;
     pause(Duration::from_millis(1500));
     disk.fill()?;
     pause(Duration::from_millis(2500));
     ensure!(appliance.active_calls()? == 1.0, "the call did not go on");
     disk.make_room()?;
-    caller
-        .join()
-        .map_err(|_| anyhow::anyhow!("the caller failed"))??;
-    let heard = rtp.finish().loudest_dbfs(440.0);
+    let heard = call.end()?.loudest_dbfs(440.0);
     ensure!(heard > -30.0, "the agent is not heard: {heard} dBFS");
     let call = appliance.ended_call()?;
     let path = appliance.recording(&call).context("no recording")?;

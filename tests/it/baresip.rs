@@ -9,7 +9,7 @@ use serde_json::Value;
 use trunkline_audio::{Wav, WavWriter, resample, tone_dbfs};
 use trunkline_tests::{Appliance, Settings, free_udp_port, pause, run};
 
-const SILENCE: [i16; 8000 * 60] = [0; 8000 * 60];
+static SILENCE: [i16; 8000 * 60] = [0; 8000 * 60];
 
 struct Baresip(Child);
 

@@ -13,4 +13,4 @@ pub use appliance::{Appliance, Settings};
 pub use ports::free_udp_port;
 pub use programs::{Finished, pause, program, run, scenario_file};
 pub use rtp_end::{Heard, RtpEnd};
-pub use sipp::Sipp;
+pub use sipp::{RunningCall, Sipp};
