@@ -16,7 +16,7 @@ struct Draft {
     sources: Vec<BlockId>,
     /// Full blocks that this step will compute and others may share after it.
     computing: BTreeSet<BlockHash>,
-    /// Rows that could not be placed, the most urgent first.
+    /// Rows that are needed and could not be placed, the most urgent first.
     left_out: Vec<RowId>,
     /// Prefill rows to put back in line.
     taken: Vec<RowId>,
@@ -72,11 +72,9 @@ impl TokenScheduler {
         Ok(self.launch(draft))
     }
 
-    fn draft(&mut self) -> Draft {
-        let mut plan = self.spare.take().unwrap_or_else(Plan::empty);
-        plan.clear(self.steps, self.now);
+    fn draft(&self) -> Draft {
         Draft {
-            plan,
+            plan: Plan::empty(self.steps, self.now),
             sources: Vec::new(),
             computing: BTreeSet::new(),
             left_out: Vec::new(),
@@ -244,6 +242,11 @@ impl TokenScheduler {
                 Placed::Done | Placed::Shares => draft.taken.push(id),
                 Placed::NoBlocks => {
                     draft.taken.push(id);
+                    if self.row(id).is_ok_and(|row| row.open) {
+                        // Nobody waits for it, nor for its tenant's sake.
+                        self.dequeue(id);
+                        continue;
+                    }
                     draft.left_out.push(id);
                     // Who needs less must not pass who came first, or a long row would never run.
                     break;
