@@ -403,3 +403,6 @@ fn check_length(tokens: usize, limit: usize) -> Result<(), SchedulerError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

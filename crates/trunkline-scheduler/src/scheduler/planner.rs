@@ -144,6 +144,9 @@ impl TokenScheduler {
             chosen[class] = order.drain(..take).collect();
             for id in chosen[class].clone() {
                 self.dequeue(id);
+                if let Some(row) = self.row_mut(id) {
+                    row.turns += 1;
+                }
             }
         }
         chosen
@@ -155,7 +158,10 @@ impl TokenScheduler {
         let mut rows: Vec<_> = self.decode[class]
             .iter()
             .filter_map(|id| self.row(*id).ok())
-            .map(|row| (row.origin.tenant, row.key(patience), row.id))
+            .map(|row| {
+                let (due, arrival) = row.key(patience);
+                (row.origin.tenant, (due, row.turns, arrival), row.id)
+            })
             .collect();
         rows.sort_unstable();
         let mut turn = 0;
