@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::TenantId;
 use crate::tests::{call, ms};
@@ -187,4 +189,83 @@ fn a_job_longer_than_the_longest_bucket_is_refused() {
         BatchQueue::<u32>::new(bad),
         Err(SchedulerError::Settings(_))
     ));
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Push(usize, u32, u8, usize, u64),
+    Pop(u64),
+    Cancel(u64),
+    CancelCall(u8),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (0..4_usize, 0..3_u32, 0..4_u8, 0..45_usize, 0..500_u64)
+            .prop_map(|(class, tenant, call, length, due)| Op::Push(class, tenant, call, length, due)),
+        2 => (0..400_u64).prop_map(Op::Pop),
+        1 => (0..80_u64).prop_map(Op::Cancel),
+        1 => (0..4_u8).prop_map(Op::CancelCall),
+    ]
+}
+
+/// Does it all and says what was in each batch. Each job must come back once.
+fn drive(ops: &[Op]) -> String {
+    let few = BatchSettings {
+        max_waiting_jobs: 12,
+        max_rider_cost: 40,
+        ..settings()
+    };
+    let mut queue = BatchQueue::new(few).unwrap();
+    let (mut now, mut pushed, mut trace) = (ms(0), 0, String::new());
+    let mut out = BTreeSet::new();
+    let mut back = |job: &Job<u32>| assert!(out.insert(job.work), "twice");
+    for op in ops {
+        match op {
+            Op::Push(class, tenant, number, length, due) => {
+                let mut job = job(Class::ALL[*class], *length, *due);
+                job.origin.tenant = TenantId(*tenant);
+                job.origin.call = call(*number);
+                job.work = pushed;
+                pushed += 1;
+                if let Err(refused) = queue.push(now, job) {
+                    back(&refused.job);
+                }
+            }
+            Op::Pop(wait) => {
+                now += ms(*wait);
+                if let Some(batch) = queue.pop(now) {
+                    assert!(batch.cost() <= 80 && !batch.jobs.is_empty());
+                    assert!(batch.jobs.iter().all(|(_, job)| job.length <= batch.length));
+                    batch.jobs.iter().for_each(|(_, job)| back(job));
+                    trace += &format!("{batch:?}\n");
+                }
+            }
+            Op::Cancel(id) => queue.cancel(JobId(*id)).iter().for_each(&mut back),
+            Op::CancelCall(number) => queue
+                .cancel_call(call(*number), Epoch(0))
+                .iter()
+                .for_each(&mut back),
+        }
+        queue.take_shed().iter().for_each(|shed| back(&shed.job));
+    }
+    while let Some(batch) = queue.pop(now) {
+        batch.jobs.iter().for_each(|(_, job)| back(job));
+        queue.take_shed().iter().for_each(|shed| back(&shed.job));
+    }
+    queue.take_shed().iter().for_each(|shed| back(&shed.job));
+    assert_eq!(out.len(), pushed as usize, "a job was lost");
+    assert_eq!(queue.metrics().waiting_cost, 0);
+    trace
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_job_comes_back_once_and_the_same_calls_give_the_same_batches(
+        ops in prop::collection::vec(op(), 1..200),
+    ) {
+        prop_assert_eq!(drive(&ops), drive(&ops));
+    }
 }

@@ -16,8 +16,6 @@ struct Draft {
     sources: Vec<BlockId>,
     /// Full blocks that this step will compute and others may share after it.
     computing: BTreeSet<BlockHash>,
-    /// Rows that are needed and could not be placed, the most urgent first.
-    left_out: Vec<RowId>,
     /// Prefill rows to put back in line.
     taken: Vec<RowId>,
 }
@@ -77,7 +75,6 @@ impl TokenScheduler {
             plan: Plan::empty(self.steps, self.now),
             sources: Vec::new(),
             computing: BTreeSet::new(),
-            left_out: Vec::new(),
             taken: Vec::new(),
         }
     }
@@ -212,11 +209,7 @@ impl TokenScheduler {
         }
         match self.place(draft, id, usize::MAX, false) {
             Placed::Runs(tokens) => self.metrics.decode_tokens_run += tokens as u64,
-            Placed::Done | Placed::Shares => draft.taken.push(id),
-            Placed::NoBlocks => {
-                draft.taken.push(id);
-                draft.left_out.push(id);
-            }
+            Placed::Done | Placed::Shares | Placed::NoBlocks => draft.taken.push(id),
         }
     }
 
@@ -253,7 +246,6 @@ impl TokenScheduler {
                         self.dequeue(id);
                         continue;
                     }
-                    draft.left_out.push(id);
                     // Who needs less must not pass who came first, or a long row would never run.
                     break;
                 }
@@ -282,20 +274,23 @@ impl TokenScheduler {
         }
     }
 
-    /// Where nothing could be placed although something wants to run, the blocks are with rows
-    /// that have nothing to do. The most urgent row takes them.
+    /// Where nothing could be placed although a row is needed, the blocks are with rows that have
+    /// nothing to do, or with several that are half done. The most urgent row, by the order in
+    /// which rows are preempted, takes them; nobody can take them back before it is done.
     fn place_one_at_any_price(&mut self, draft: &mut Draft) {
         if !draft.plan.is_empty() {
             return;
         }
-        let Some(id) = draft.left_out.first().copied() else {
+        let needed = self.rows.iter().flatten();
+        let needed = needed.filter(|row| row.is_ready() && !row.open);
+        let Some(row) = needed.min_by_key(|row| (row.class, row.arrival)) else {
             return;
         };
-        let budget = draft.plan.prefill_budget;
+        let id = row.id;
         self.dequeue(id);
-        if let Placed::Runs(tokens) = self.place(draft, id, budget, true) {
-            self.metrics.prefill_tokens_run += tokens as u64;
-            draft.taken.retain(|taken| *taken != id);
+        match self.place(draft, id, draft.plan.prefill_budget, true) {
+            Placed::Runs(tokens) => self.metrics.prefill_tokens_run += tokens as u64,
+            _ => draft.taken.push(id),
         }
     }
 

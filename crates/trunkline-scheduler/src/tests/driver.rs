@@ -464,7 +464,7 @@ impl Driver {
                 return steps;
             }
         }
-        panic!("it never comes to rest");
+        panic!("it never comes to rest\n{}", self.scheduler.outline());
     }
 
     /// Panics where a row was left without the logits that it waits for.

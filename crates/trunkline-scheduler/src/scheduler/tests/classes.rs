@@ -213,3 +213,32 @@ fn what_waited_in_vain_is_shed_with_the_reason() {
     );
     assert_eq!(shed[0].origin.call, call(0));
 }
+
+#[test]
+fn a_far_deadline_pushes_a_row_back_no_longer_than_patience() {
+    let mut scheduler = scheduler();
+    let patient = Request {
+        due: Due::at(ms(3_600_000)),
+        ..request(&tokens(1, 8))
+    };
+    let patient = scheduler.submit(ms(0), patient).unwrap();
+    let mut now = ms(0);
+    for kind in 2..1000 {
+        // Each step is full of rows that were due before they came.
+        let overdue = Request {
+            due: Due::at(ms(0)),
+            ..request(&tokens(kind, 32))
+        };
+        scheduler.submit(now, overdue).unwrap();
+        let ran = step(&mut scheduler, now);
+        now += ms(10);
+        for (row, _) in ran {
+            scheduler.finish(row).unwrap();
+            if row == patient {
+                assert!((ms(2000)..ms(2020)).contains(&now), "{now:?}");
+                return;
+            }
+        }
+    }
+    panic!("it starves");
+}
