@@ -72,7 +72,7 @@ impl TokenScheduler {
 
     fn draft(&self) -> Draft {
         Draft {
-            plan: Plan::empty(self.steps, self.now),
+            plan: Plan::with_room(self.steps, self.now, self.last_size),
             sources: Vec::new(),
             computing: BTreeSet::new(),
             taken: Vec::new(),
@@ -83,6 +83,7 @@ impl TokenScheduler {
     fn launch(&mut self, draft: Draft) -> Plan {
         if !draft.plan.is_empty() {
             self.steps += 1;
+            self.last_size = draft.plan.size();
             self.metrics.steps_planned += 1;
             self.in_flight = Some(InFlight {
                 step: draft.plan.step,
@@ -296,7 +297,7 @@ impl TokenScheduler {
 
     /// Gives a row blocks for at most `tokens` tokens and adds it to the plan.
     fn place(&mut self, draft: &mut Draft, id: RowId, tokens: usize, desperate: bool) -> Placed {
-        let settings = self.settings;
+        let block_tokens = self.settings.block_tokens;
         let Ok(row) = self.row(id) else {
             return Placed::Done;
         };
@@ -311,7 +312,7 @@ impl TokenScheduler {
             self.pin_prefix(id);
             return Placed::Done;
         }
-        if !desperate && row.shares(&draft.computing, settings.block_tokens) {
+        if !desperate && row.shares(&draft.computing, block_tokens) {
             self.metrics.cache_hit_tokens += hits as u64;
             return Placed::Shares;
         }
