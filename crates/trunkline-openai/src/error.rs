@@ -1,0 +1,32 @@
+//! What can go wrong before the first request.
+
+use std::io;
+
+/// Why the server does not start or an endpoint cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenAiError {
+    /// The address is none that can be used.
+    #[error("{address:?} cannot be used: {reason}")]
+    Address {
+        /// As configured.
+        address: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The socket cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A key cannot be read.
+    #[error("the key in {place} cannot be used: {reason}")]
+    Key {
+        /// The file or variable.
+        place: String,
+        /// Why.
+        reason: String,
+    },
+}
