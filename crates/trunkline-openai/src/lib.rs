@@ -11,8 +11,10 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod key;
 pub mod server;
 mod sound;
 mod wire;
 
 pub use error::OpenAiError;
+pub use key::KeySource;

@@ -8,6 +8,7 @@
 mod access;
 mod chat;
 mod choices;
+mod config;
 mod fields;
 mod health;
 mod listen;
@@ -29,6 +30,7 @@ use tokio::sync::Semaphore;
 use trunkline_inference::{ChatModel, Synthesizer, Transcriber, Urgency};
 use trunkline_types::Secret;
 
+pub use config::ServerConfig;
 pub use listen::{Address, Listening, listen};
 use refusal::Refusal;
 

@@ -159,7 +159,7 @@ async fn open_store(data: &DataDir) -> Result<Store> {
     Ok(store)
 }
 
-async fn load_models(config: ModelsConfig, dir: PathBuf) -> Result<Models> {
+pub(super) async fn load_models(config: ModelsConfig, dir: PathBuf) -> Result<Models> {
     let began = Instant::now();
     let models = tokio::task::spawn_blocking(move || Models::load(&config, &dir))
         .await
