@@ -15,4 +15,4 @@ pub use engine::{Engine, python_with_openai};
 pub use ports::free_udp_port;
 pub use programs::{Finished, pause, program, run, scenario_file};
 pub use rtp_end::{Heard, RtpEnd};
-pub use sipp::Sipp;
+pub use sipp::{RunningCall, Sipp};
