@@ -33,6 +33,8 @@ def models(ai):
 
 def chat(ai):
     asked = dict(model=LLM, messages=HELLO, temperature=0, max_completion_tokens=24)
+    # The first request computes the prompt, the others find it known: a rounding apart.
+    ai.chat.completions.create(**asked)
     whole = ai.chat.completions.create(**asked)
     said = whole.choices[0].message.content
     assert "ello" in said, said
