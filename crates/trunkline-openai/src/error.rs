@@ -1,6 +1,7 @@
 //! What can go wrong before the first request.
 
 use std::io;
+use std::path::PathBuf;
 
 /// Why the server does not start or an endpoint cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,14 @@ pub enum OpenAiError {
         address: String,
         /// Why.
         source: io::Error,
+    },
+    /// The authorities of an endpoint cannot be read.
+    #[error("the certificates in {} cannot be used: {reason}", .path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
     /// A key cannot be read.
     #[error("the key in {place} cannot be used: {reason}")]

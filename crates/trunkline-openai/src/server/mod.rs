@@ -157,7 +157,7 @@ pub fn router(served: Served, limits: Limits, key: Option<Secret<String>>) -> Ro
 }
 
 /// The header by which a caller says how urgent a request is, in the words of [`Urgency`].
-const URGENCY: &str = "trunkline-urgency";
+pub(crate) const URGENCY: &str = "trunkline-urgency";
 
 /// How urgent a request is. One that does not say yields to callers who wait in silence.
 fn urgency(headers: &HeaderMap) -> Result<Urgency, Refusal> {

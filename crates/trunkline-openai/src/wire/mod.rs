@@ -9,8 +9,8 @@ mod speech;
 
 pub(crate) use chat::{
     ChatChoice, ChatChunk, ChatCompletion, Choice, ChunkChoice, ChunkDelta, FunctionCall,
-    PromptDetails, ReplyMessage, TokenFigures, TokenList, ToolCallChunk, Usage, WireToolCall,
-    finish_word,
+    PromptDetails, ReplyMessage, TokenFigures, TokenList, ToolCallChunk, TopToken, Usage,
+    WireToolCall, finish_word,
 };
 pub(crate) use error::{ErrorBody, ErrorDetail};
 pub(crate) use speech::{Transcript, TranscriptSegment, TranscriptWord};
