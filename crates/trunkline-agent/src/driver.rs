@@ -320,6 +320,7 @@ impl Driver {
         let options = TranscribeOptions {
             language: self.core.language().map(str::to_owned),
             partials: true,
+            ..TranscribeOptions::default()
         };
         match self.parts.transcriber.open(options) {
             Ok(session) => {

@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use trunkline_inference::{
     ChatDelta, ChatModel, ChatRequest, ChatStream, ChoiceRequest, ChoiceResult, InferenceError,
     ModelInfo, PendingChoice, SAMPLE_RATE_HZ, SpeechEvent, SpeechRequest, SpeechStream,
-    Synthesizer, TranscribeOptions, Transcriber, TranscriberInput, TranscriptEvent,
-    TranscriptionSession,
+    Synthesizer, TranscribeOptions, Transcriber, TranscriberInput, TranscriptDetail,
+    TranscriptEvent, TranscriptionSession,
 };
 
 use crate::EngineError;
@@ -83,6 +83,7 @@ impl Transcriber for InstantTranscriber {
                 no_speech_prob: 0.0,
                 audio: duration_of(samples),
                 compute: Duration::ZERO,
+                detail: TranscriptDetail::default(),
             });
         });
         Ok(TranscriptionSession {

@@ -21,7 +21,8 @@ pub use clause::{ClauseCutter, split_into_clauses};
 pub use error::InferenceError;
 pub use speech::{SpeechEvent, SpeechRequest, SpeechStream, Synthesizer};
 pub use transcript::{
-    TranscribeOptions, Transcriber, TranscriberInput, TranscriptEvent, TranscriptionSession,
+    TranscribeOptions, Transcriber, TranscriberInput, TranscriptDetail, TranscriptEvent,
+    TranscriptSegment, TranscriptWord, TranscriptionSession,
 };
 
 /// The rate of all audio that crosses this seam.

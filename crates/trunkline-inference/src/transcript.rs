@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::{InferenceError, ModelInfo};
@@ -18,13 +19,27 @@ pub trait Transcriber: Send + Sync {
     fn open(&self, options: TranscribeOptions) -> Result<TranscriptionSession, InferenceError>;
 }
 
-/// How to transcribe.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// How to transcribe. Build it with `..TranscribeOptions::default()`: options are added over time.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct TranscribeOptions {
     /// ISO 639-1 code, e.g. `en`; `None` lets the model decide.
     pub language: Option<String>,
     /// Whether to send [`TranscriptEvent::Partial`]s while audio arrives.
     pub partials: bool,
+    /// Whether the final says when each word was spoken.
+    pub words: bool,
+    /// Whether the final's segments follow the model's own time marks, where it knows any.
+    /// Without, there is one segment for each window of audio that the model heard.
+    pub segments: bool,
+    /// Text that came before, or that sets spelling and topic.
+    pub prompt: Option<String>,
+    /// The custom dictionary: names and terms to expect, as they should be written.
+    pub phrases: Vec<String>,
+    /// 0 takes the likeliest word; up to 1 draws by chance. `None` begins at 0 and draws only
+    /// when the result fails the model's own checks.
+    pub temperature: Option<f32>,
+    /// Nobody is waiting on a line: finals of callers go first.
+    pub background: bool,
 }
 
 /// The two ends of an open utterance.
@@ -70,7 +85,55 @@ pub enum TranscriptEvent {
         audio: Duration,
         /// Time the computation took after [`TranscriberInput::Finish`] reached the worker.
         compute: Duration,
+        /// Language, segments and words.
+        detail: TranscriptDetail,
     },
     /// The session failed.
     Failed(InferenceError),
+}
+
+/// What a final says beyond its text.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TranscriptDetail {
+    /// ISO 639-1 code of the language that was asked for or found; `None` when the model does
+    /// not tell.
+    pub language: Option<String>,
+    /// The text in order of time. Empty when nobody spoke, or when the model does not tell.
+    pub segments: Vec<TranscriptSegment>,
+}
+
+/// A stretch of speech.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TranscriptSegment {
+    /// From the start of the audio.
+    pub start: Duration,
+    /// From the start of the audio.
+    pub end: Duration,
+    /// Text, trimmed.
+    pub text: String,
+    /// Its tokens in the model's vocabulary, time marks included.
+    pub tokens: Vec<u32>,
+    /// The temperature at which it was decoded.
+    pub temperature: f32,
+    /// Mean log-probability per token of the window that it came from.
+    pub mean_log_prob: f32,
+    /// Length of the text over its compressed length; more than about 2.4 is a loop.
+    pub compression_ratio: f32,
+    /// Probability that there was no speech in the window, 0 to 1.
+    pub no_speech_prob: f32,
+    /// Its words, when [`TranscribeOptions::words`] asked for them.
+    pub words: Vec<TranscriptWord>,
+}
+
+/// When a word was spoken.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TranscriptWord {
+    /// From the start of the audio.
+    pub start: Duration,
+    /// From the start of the audio.
+    pub end: Duration,
+    /// The word with its punctuation, without spaces.
+    pub text: String,
+    /// Mean probability of its tokens, 0 to 1.
+    pub probability: f32,
 }

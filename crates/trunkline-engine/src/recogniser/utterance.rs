@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tokio::sync::mpsc;
-use trunkline_inference::{InferenceError, TranscribeOptions, TranscriptEvent};
+use trunkline_inference::{InferenceError, TranscribeOptions, TranscriptDetail, TranscriptEvent};
 use trunkline_nn::Transcription;
 
 use super::silence::Levels;
@@ -140,6 +140,7 @@ impl Utterance {
             no_speech_prob: result.no_speech_prob,
             audio: duration_of(self.pcm.len()),
             compute: now.saturating_duration_since(since),
+            detail: TranscriptDetail::default(),
         }
     }
 
