@@ -156,10 +156,8 @@ impl Utterance {
 
 fn nothing_said() -> Transcription {
     Transcription {
-        text: String::new(),
-        tokens: Vec::new(),
-        mean_log_prob: 0.0,
         no_speech_prob: 1.0,
+        ..Transcription::default()
     }
 }
 
