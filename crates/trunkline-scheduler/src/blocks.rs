@@ -183,3 +183,38 @@ impl BlockPool {
         &mut self.blocks[id.0 as usize]
     }
 }
+
+#[cfg(test)]
+impl BlockPool {
+    /// Panics unless the references are these and each block is in exactly one place.
+    pub(crate) fn check(&self, refs: &BTreeMap<BlockId, u32>) {
+        let mut idle_pinned = 0;
+        for (index, block) in self.blocks.iter().enumerate() {
+            let id = BlockId(u32::try_from(index).unwrap());
+            assert_eq!(block.refs, refs.get(&id).copied().unwrap_or(0), "{id:?}");
+            let free = self.free.iter().filter(|free| **free == id).count();
+            let evictable = self
+                .evictable
+                .values()
+                .filter(|other| **other == id)
+                .count();
+            let idle = block.refs == 0;
+            assert_eq!(free, usize::from(idle && block.hash.is_none()));
+            assert_eq!(
+                evictable,
+                usize::from(idle && block.hash.is_some() && block.pins == 0)
+            );
+            idle_pinned += usize::from(idle && block.pins > 0);
+            if let Some(hash) = block.hash {
+                assert_eq!(self.lookup(hash), Some(id));
+            } else {
+                assert_eq!(block.pins, 0);
+            }
+        }
+        assert_eq!(self.idle_pinned, idle_pinned);
+        let pinned = self.blocks.iter().filter(|block| block.pins > 0).count();
+        assert_eq!(self.pinned, pinned);
+        let named = self.blocks.iter().filter(|block| block.hash.is_some());
+        assert_eq!(self.cached.len(), named.count());
+    }
+}

@@ -8,8 +8,8 @@
 //!    [shed](TokenScheduler::take_shed). An empty plan means: wait for a command;
 //! 3. do the plan's [copies](Plan::copies), then run its [rows](Plan::steps) through the network;
 //! 4. [`complete`](TokenScheduler::complete) the plan;
-//! 5. sample from the logits that the plan asked for, [`push`](TokenScheduler::push) the tokens,
-//!    or [`finish`](TokenScheduler::finish) the row, and publish.
+//! 5. sample from the logits that the plan asked for, but not those of rows that
+//!    `complete` calls stale, [`push`](TokenScheduler::push) the tokens, or [`finish`](TokenScheduler::finish) the row, and publish.
 //!
 //! No timer makes a batch: the next one forms while the last one runs.
 //!
@@ -61,8 +61,10 @@
 //!         // Run step.tokens from position step.start with the caches in step.blocks.
 //!         assert_eq!((step.row, step.logits), (row, 1));
 //!     }
-//!     scheduler.complete(plan, now)?;
-//!     scheduler.push(row, &[sampled], Logits::Last)?;
+//!     let stale = scheduler.complete(&plan, now)?;
+//!     for step in plan.steps().filter(|step| step.logits > 0 && !stale.contains(&step.row)) {
+//!         scheduler.push(step.row, &[sampled], Logits::Last)?;
+//!     }
 //! }
 //! scheduler.finish(row)?;
 //! # Ok(())
@@ -86,6 +88,8 @@ mod scheduler;
 mod settings;
 mod slots;
 mod step_time;
+#[cfg(test)]
+mod tests;
 
 pub use batch::{Batch, BatchMetrics, BatchQueue, BatchSettings, Job, JobId, Refused, ShedJob};
 pub use class::{Class, PerClass};

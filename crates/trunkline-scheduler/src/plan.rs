@@ -78,7 +78,7 @@ pub struct RowStep<'a> {
     pub logits: usize,
 }
 
-/// A step. First do the copies, then run all rows, then hand the plan back to
+/// A step. First do the copies, then run all rows, then tell
 /// [`complete`](crate::TokenScheduler::complete) or [`abandon`](crate::TokenScheduler::abandon).
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -92,27 +92,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn empty() -> Self {
+    pub(crate) fn empty(step: u64, at: Duration) -> Self {
         Self {
-            step: 0,
-            at: Duration::ZERO,
+            step,
+            at,
             rows: Vec::new(),
             tokens: Vec::new(),
             blocks: Vec::new(),
             copies: Vec::new(),
             prefill_budget: 0,
         }
-    }
-
-    /// Makes it the empty plan of a step, in the memory that it has.
-    pub(crate) fn clear(&mut self, step: u64, at: Duration) {
-        self.step = step;
-        self.at = at;
-        self.rows.clear();
-        self.tokens.clear();
-        self.blocks.clear();
-        self.copies.clear();
-        self.prefill_budget = 0;
     }
 
     /// Counts the steps, from 0.

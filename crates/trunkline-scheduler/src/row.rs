@@ -107,6 +107,17 @@ impl Row {
         end.saturating_sub(self.logits_from.max(self.computed))
     }
 
+    /// The logits before `end` were given out.
+    pub(crate) fn logits_seen(&mut self, end: usize) {
+        if self.logits_from < end {
+            self.logits_from = if end < self.tokens.len() {
+                end
+            } else {
+                NO_LOGITS
+            };
+        }
+    }
+
     /// Whether the block that it would compute next is being computed by another row, so that
     /// it will find it in the cache after this step.
     pub(crate) fn shares(&mut self, computing: &BTreeSet<BlockHash>, block_tokens: usize) -> bool {
@@ -132,8 +143,14 @@ impl Row {
         }
     }
 
-    /// A row with the same tokens that shares the first `blocks` blocks.
-    pub(crate) fn fork(&self, id: RowId, arrival: u64, blocks: usize) -> Self {
+    /// A row with the same tokens that shares the blocks as far as they are computed.
+    pub(crate) fn fork(&self, id: RowId, arrival: u64, block_tokens: usize) -> Self {
+        let computed = match self.flight {
+            // The copy in the last block is not made before the step has succeeded.
+            Some(Flight { copied: true, .. }) => self.computed / block_tokens * block_tokens,
+            _ => self.computed,
+        };
+        let blocks = computed.div_ceil(block_tokens);
         Self {
             id,
             arrival,
@@ -144,7 +161,7 @@ impl Row {
             tokens: self.tokens.clone(),
             prompt_len: self.prompt_len,
             max_new_tokens: self.max_new_tokens,
-            computed: self.computed,
+            computed,
             blocks: self.blocks[..blocks].to_vec(),
             cache: self.cache,
             hashes: self.hashes.clone(),

@@ -19,6 +19,7 @@ pub(super) struct Asker {
     pub(super) row: RowId,
     class: Class,
     arrival: u64,
+    is_open: bool,
     /// Whether it may take blocks of more urgent rows too: nothing could run otherwise.
     pub(super) desperate: bool,
 }
@@ -29,18 +30,23 @@ impl Asker {
             row: row.id,
             class: row.class,
             arrival: row.arrival,
+            is_open: row.open,
             desperate,
         }
     }
 
     /// Whose blocks to take first: speculative rows, then from the least urgent up. A row in
-    /// need never takes from a more urgent class, a speculative one spares its own as long as it can.
-    fn victims(&self) -> [Class; 4] {
+    /// need never takes from a more urgent class, a speculative one spares its own as long as it
+    /// can. An open prompt, computed ahead of need, takes from speculative rows alone: it would
+    /// else take in turns with a row that is needed.
+    fn victims(&self) -> &'static [Class] {
         use Class::{Background, Playing, Speculative, TurnCritical};
-        if self.class == Speculative {
-            [Background, Speculative, Playing, TurnCritical]
+        if self.is_open {
+            &[Speculative]
+        } else if self.class == Speculative {
+            &[Background, Speculative, Playing, TurnCritical]
         } else {
-            [Speculative, Background, Playing, TurnCritical]
+            &[Speculative, Background, Playing, TurnCritical]
         }
     }
 }
@@ -131,7 +137,7 @@ impl TokenScheduler {
     /// Inside a class the latest arrival goes. Not the latest deadline: deadlines move with each
     /// token, and two rows would take each other's blocks in turn and both compute for nothing.
     fn victim(&mut self, asker: Asker) -> Option<RowId> {
-        for class in asker.victims() {
+        for class in asker.victims().iter().copied() {
             let from = if asker.desperate || class > asker.class {
                 0
             } else if class == asker.class {

@@ -1,6 +1,8 @@
 //! The scheduler of a token model: rows over a paged KV cache, one step at a time.
 
 mod admission;
+#[cfg(test)]
+mod check;
 mod memory;
 mod pins;
 mod planner;
@@ -17,7 +19,7 @@ use crate::fair::FairQueue;
 use crate::row::{NO_LOGITS, Queued, Row};
 use crate::step_time::StepTime;
 use crate::{
-    BlockId, Class, Due, Epoch, Logits, Metrics, Origin, PerClass, Plan, RowId, SchedulerError,
+    BlockId, Class, Due, Epoch, Logits, Metrics, Origin, PerClass, RowId, SchedulerError,
     ShedReason, SlotPool, Token, TokenSettings,
 };
 use pins::Pins;
@@ -64,8 +66,6 @@ pub struct TokenScheduler {
     victims_before: PerClass<u64>,
     steps: u64,
     in_flight: Option<InFlight>,
-    /// The vectors of the last plan, for the next.
-    spare: Option<Plan>,
     step_time: StepTime,
     shed: Vec<Shed>,
     metrics: Metrics,
@@ -103,7 +103,6 @@ impl TokenScheduler {
             victims_before: PerClass::default(),
             steps: 0,
             in_flight: None,
-            spare: None,
             step_time: StepTime::default(),
             shed: Vec::new(),
             metrics: Metrics::default(),
@@ -265,7 +264,7 @@ impl TokenScheduler {
         let id = self.claim_row()?;
         let arrival = self.next_arrival();
         let parent = self.row(row)?;
-        let child = parent.fork(id, arrival, self.settings.blocks_for(parent.computed));
+        let child = parent.fork(id, arrival, self.settings.block_tokens);
         for block in &child.blocks {
             self.pool.retain(*block);
         }

@@ -72,11 +72,9 @@ impl TokenScheduler {
         Ok(self.launch(draft))
     }
 
-    fn draft(&mut self) -> Draft {
-        let mut plan = self.spare.take().unwrap_or_else(Plan::empty);
-        plan.clear(self.steps, self.now);
+    fn draft(&self) -> Draft {
         Draft {
-            plan,
+            plan: Plan::empty(self.steps, self.now),
             sources: Vec::new(),
             computing: BTreeSet::new(),
             left_out: Vec::new(),
@@ -279,7 +277,8 @@ impl TokenScheduler {
         if !draft.plan.is_empty() {
             return;
         }
-        let Some(id) = draft.left_out.first().copied() else {
+        let needed = |id: &RowId| self.row(*id).is_ok_and(|row| !row.open);
+        let Some(id) = draft.left_out.iter().copied().find(needed) else {
             return;
         };
         let budget = draft.plan.prefill_budget;
