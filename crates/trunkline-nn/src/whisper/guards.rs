@@ -6,6 +6,8 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
+use super::SAMPLE_RATE_HZ;
+
 /// Nobody speaks faster than this, whatever the language and tokenizer.
 const TOKENS_PER_SECOND: f32 = 14.0;
 /// On top of [`TOKENS_PER_SECOND`], so that short audio is not cut by the rule.
@@ -54,8 +56,9 @@ impl Guards {
     }
 }
 
-/// Tokens that can be said in so many seconds.
-pub(super) fn sayable(seconds: f32) -> usize {
+/// Tokens that can be said in so many samples of audio.
+pub(super) fn sayable(samples: usize) -> usize {
+    let seconds = samples as f32 / SAMPLE_RATE_HZ as f32;
     (seconds * TOKENS_PER_SECOND) as usize + TOKENS_ALWAYS
 }
 

@@ -177,7 +177,7 @@ impl Whisper {
         let marks = &self.vocabulary.rules.marks;
         let mut words = words.into_iter().peekable();
         let mut segments = Vec::new();
-        let mut first = 0;
+        let (mut first, mut last) = (0, Duration::ZERO);
         while first < tokens.len() {
             let rest = &tokens[first..];
             let opened = rest
@@ -191,9 +191,10 @@ impl Whisper {
             let closed = usize::from(rest.len() > opened + text);
             let own = &rest[..opened + text + closed];
             let at = |token: &u32| MARK * (token - marks.start);
-            let start = own[..opened].last().map_or(Duration::ZERO, at);
+            let start = own[..opened].last().map_or(last, at);
             let end = own[opened + text..].first().map_or(audio, at);
             first += own.len();
+            last = end;
             let mut segment = Segment {
                 start,
                 end: end.max(start),

@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use super::decoder::Feed;
-use super::dictionary::Place;
+use super::dictionary::{Trial, Trials};
 use super::guards::{compression_ratio, repetition, sayable};
+use super::kernels::summarize;
 use super::options::WhisperOptions;
+use super::passage::duration;
 use super::random::Random;
-use super::rules::{Choice, Course, draw, likeliest, log_prob};
+use super::rules::{Choice, Course, choice, draw, likeliest, log_prob};
 use super::vocabulary::Vocabulary;
 use crate::NnError;
 
@@ -30,13 +32,18 @@ pub(super) struct Row {
     at_start: bool,
     waits_for_language: bool,
     marks: bool,
-    /// How much audio it hears.
-    seconds: f32,
+    /// Samples of audio that it hears.
+    samples: usize,
     /// The longest text.
     limit: usize,
     attempt: usize,
     said: Said,
     best: Option<Said>,
+    trials: Trials,
+    /// The phrase that is being said, until its logits are there.
+    trial: Option<Trial>,
+    /// How much of the slot to keep for another attempt.
+    pub(super) kept: usize,
     random: Random,
 }
 
@@ -49,13 +56,37 @@ pub(super) struct Said {
     /// Sum over the tokens and the end.
     pub(super) log_prob: f32,
     pub(super) temperature: f32,
-    place: Place,
+    /// Phrases of the dictionary that were tried and kept: where each ends, and its bonus.
+    pub(super) phrases: Vec<(usize, f32)>,
 }
 
 impl Said {
     /// Mean natural log-probability per token, the end included.
     pub(super) fn mean_log_prob(&self) -> f32 {
         self.log_prob / (self.tokens.len() + 1) as f32
+    }
+
+    /// What texts with and without a phrase are compared by.
+    pub(super) fn score(&self) -> f32 {
+        self.log_prob + self.phrases.iter().map(|(_, bonus)| bonus).sum::<f32>()
+    }
+
+    /// The text before a token.
+    pub(super) fn before(&self, token: usize) -> Self {
+        let phrases = self.phrases.iter().filter(|(end, _)| *end <= token);
+        Self {
+            tokens: self.tokens[..token].to_vec(),
+            log_probs: self.log_probs[..token].to_vec(),
+            log_prob: self.log_probs[..token].iter().sum(),
+            temperature: self.temperature,
+            phrases: phrases.copied().collect(),
+        }
+    }
+
+    fn add(&mut self, choice: Choice) {
+        self.tokens.push(choice.token);
+        self.log_probs.push(choice.log_prob);
+        self.log_prob += choice.log_prob;
     }
 }
 
@@ -71,11 +102,11 @@ pub(super) enum Next {
 }
 
 impl Row {
-    /// `seconds` is how much audio it hears, `positions` the longest text with its prompt.
+    /// `samples` is how much audio it hears, `positions` the longest text with its prompt.
     pub(super) fn new(
         vocabulary: &Vocabulary,
         options: WhisperOptions,
-        seconds: f32,
+        samples: usize,
         positions: usize,
     ) -> Result<Self, NnError> {
         let marks = options.time_marks && vocabulary.has_marks();
@@ -102,11 +133,14 @@ impl Row {
             at_start: true,
             waits_for_language,
             marks,
-            seconds,
-            limit: options.exact_tokens.unwrap_or(sayable(seconds)).min(room),
+            samples,
+            limit: options.exact_tokens.unwrap_or(sayable(samples)).min(room),
             attempt: 0,
             said: Said::default(),
             best: None,
+            trials: Trials::default(),
+            trial: None,
+            kept: 0,
             random: Random::new(options.seed),
             options,
         };
@@ -147,17 +181,62 @@ impl Row {
                 return Ok(Next::Step);
             }
         }
-        let Some(logits) = logits.last_mut() else {
+        let Some((logits, forced)) = logits.split_last_mut() else {
             return Ok(Next::Done);
         };
-        let is_over = self.say(vocabulary, logits);
+        if let Some(trial) = self.trial.take() {
+            self.force(vocabulary, &trial, forced);
+        }
+        let has_lost = !self.trials.can_win(&self.said);
+        let is_over = has_lost || self.say(vocabulary, logits) || !self.trials.can_win(&self.said);
         if !is_over {
             self.feed.clear();
             self.feed.extend(self.said.tokens.last());
             self.wanted = vec![0];
             return Ok(Next::Step);
         }
+        if self.options.dictionary.is_some() && self.said.temperature == 0.0 {
+            let is_complete = !has_lost && self.trials.can_win(&self.said);
+            let said = std::mem::take(&mut self.said);
+            let fits = |token| vocabulary.may_begin_word(token, self.language);
+            match self.trials.next(said, is_complete, fits) {
+                Ok((trial, before)) => {
+                    self.go_on(&before.tokens, &trial.phrase);
+                    self.said = before;
+                    self.trial = Some(trial);
+                    return Ok(Next::Again);
+                }
+                Err(best) => self.said = best,
+            }
+        }
         self.judge(vocabulary)
+    }
+
+    /// Goes on from `before` with tokens whose logits are all wanted.
+    fn go_on(&mut self, before: &[u32], tokens: &[u32]) {
+        let last = before.last().or(self.prompt.last());
+        self.feed = last.into_iter().chain(tokens).copied().collect();
+        self.wanted = (0..self.feed.len()).collect();
+        self.kept = self.prompt.len() + before.len() - 1;
+    }
+
+    /// Takes the tokens of a phrase as said; `logits` are those before each.
+    fn force(&mut self, vocabulary: &Vocabulary, trial: &Trial, logits: &mut [Vec<f32>]) {
+        for (token, logits) in trial.phrase.iter().zip(logits) {
+            vocabulary.rules.apply(logits, self.course());
+            self.said.add(choice(logits, summarize(logits), *token));
+        }
+        self.said
+            .phrases
+            .push((self.said.tokens.len(), trial.bonus()));
+    }
+
+    fn course(&self) -> Course<'_> {
+        Course {
+            said: &self.said.tokens,
+            marks: self.marks,
+            must_go_on: self.options.exact_tokens.is_some(),
+        }
     }
 
     /// Learns from what follows the start: whether there is speech, and its language.
@@ -176,30 +255,23 @@ impl Row {
 
     /// Chooses the next token; whether the text is over.
     fn say(&mut self, vocabulary: &Vocabulary, logits: &mut [f32]) -> bool {
-        let rules = &vocabulary.rules;
-        let exact = self.options.exact_tokens.is_some();
-        let course = Course {
-            said: &self.said.tokens,
-            marks: self.marks,
-            must_go_on: exact,
-        };
-        rules.apply(logits, course);
-        let dictionary = self.options.dictionary.as_deref();
-        let bonuses = dictionary.map_or(Vec::new(), |phrases| phrases.bonuses(&self.said.place));
-        let Choice { token, log_prob } = if self.said.temperature > 0.0 {
-            draw(logits, &bonuses, self.said.temperature, &mut self.random)
+        vocabulary.rules.apply(logits, self.course());
+        let summary = summarize(logits);
+        let chosen = if self.said.temperature > 0.0 {
+            draw(logits, summary, self.said.temperature, &mut self.random)
         } else {
-            likeliest(logits, &bonuses)
+            if let Some(dictionary) = &self.options.dictionary {
+                let at = self.said.tokens.len();
+                self.trials.note(dictionary, at, logits, summary);
+            }
+            likeliest(logits, summary)
         };
-        self.said.log_prob += log_prob;
-        if token == vocabulary.end {
+        if chosen.token == vocabulary.end {
+            self.said.log_prob += chosen.log_prob;
             return true;
         }
-        if let Some(dictionary) = dictionary {
-            dictionary.follow(&mut self.said.place, token);
-        }
-        self.said.tokens.push(token);
-        self.said.log_probs.push(log_prob);
+        self.said.add(chosen);
+        let exact = self.options.exact_tokens.is_some();
         if !exact && let Some(keep) = repetition(&self.said.tokens) {
             self.said.tokens.truncate(keep);
             self.said.log_probs.truncate(keep);
@@ -226,9 +298,7 @@ impl Row {
                 };
                 let failed = std::mem::replace(&mut self.said, said);
                 self.keep(failed);
-                self.feed.clear();
-                self.feed.extend(self.prompt.last());
-                self.wanted = vec![0];
+                self.go_on(&[], &[]);
                 return Ok(Next::Again);
             }
         }
@@ -247,13 +317,8 @@ impl Row {
         self.options.guards.temperatures.get(self.attempt).copied()
     }
 
-    /// How much of the slot to keep for another attempt.
-    pub(super) fn kept(&self) -> usize {
-        self.prompt.len() - 1
-    }
-
     pub(super) fn audio(&self) -> Duration {
-        Duration::from_secs_f32(self.seconds)
+        duration(self.samples)
     }
 
     pub(super) fn no_speech_prob(&self) -> f32 {

@@ -4,13 +4,13 @@
 //! A row's result depends on its own window and options only, whatever is decoded beside it.
 //! Who may join first is decided by who calls [`Whisper::join`].
 
+use super::Whisper;
 use super::decoder::Feed;
 use super::options::WhisperOptions;
 use super::passage::Passage;
 use super::row::{Next, Row};
 use super::slots::Slots;
 use super::window::Window;
-use super::{SAMPLE_RATE_HZ, Whisper};
 use crate::NnError;
 
 /// The rows of one decoder.
@@ -86,8 +86,7 @@ impl Whisper {
         let made: Vec<_> = windows
             .into_iter()
             .map(|(window, options)| {
-                let seconds = window.samples as f32 / SAMPLE_RATE_HZ as f32;
-                let row = Row::new(&self.vocabulary, options, seconds, self.positions);
+                let row = Row::new(&self.vocabulary, options, window.samples, self.positions);
                 (window, row)
             })
             .collect();
@@ -155,7 +154,7 @@ impl Whisper {
             let mut own: Vec<Vec<f32>> = logits.by_ref().take(row.wants()).collect();
             match row.take(&self.vocabulary, &mut own) {
                 Ok(Next::Step) => {}
-                Ok(Next::Again) => rows.slots.rewind(slot, row.kept()),
+                Ok(Next::Again) => rows.slots.rewind(slot, row.kept),
                 Ok(Next::Done) => {
                     let passage = self.passage(&mut rows.slots, slot, row);
                     ended.push((rows.id(slot), passage));

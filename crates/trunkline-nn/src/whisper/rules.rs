@@ -36,7 +36,7 @@ pub(super) struct Course<'a> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Choice {
     pub(super) token: u32,
-    /// Natural logarithm of its probability, whatever bonus or temperature chose it.
+    /// Natural logarithm of its probability, whatever temperature chose it.
     pub(super) log_prob: f32,
 }
 
@@ -107,6 +107,7 @@ impl Rules {
             rule_out(logits, start..end);
         } else if last_is_mark {
             rule_out(logits, 0..self.end);
+            rule_out(logits, self.end + 1..start);
         }
         if let Some(latest) = said.iter().rev().find(|token| **token >= start) {
             // A segment has some length; the mark that opens the next may equal the last.
@@ -121,41 +122,25 @@ impl Rules {
     }
 }
 
-/// The likeliest token after `bonuses`; the rules are applied already.
-pub(super) fn likeliest(logits: &[f32], bonuses: &[(u32, f32)]) -> Choice {
-    let summary = summarize(logits);
-    let plain = logits.iter().position(|logit| *logit == summary.top);
-    let mut best = (plain.unwrap_or(0) as u32, summary.top);
-    for (token, bonus) in bonuses {
-        let score = logits.get(*token as usize).map(|logit| logit + bonus);
-        if let Some(score) = score.filter(|score| *score > best.1) {
-            best = (*token, score);
-        }
-    }
-    choice(logits, summary, best.0)
+/// The likeliest token; the rules are applied already.
+pub(super) fn likeliest(logits: &[f32], summary: Summary) -> Choice {
+    let token = logits.iter().position(|logit| *logit == summary.top);
+    choice(logits, summary, token.unwrap_or(0) as u32)
 }
 
 /// A token drawn by chance at a temperature above 0.
 pub(super) fn draw(
     logits: &[f32],
-    bonuses: &[(u32, f32)],
+    summary: Summary,
     temperature: f32,
     random: &mut Random,
 ) -> Choice {
-    let summary = summarize(logits);
-    let mut scores = logits.to_vec();
-    for (token, bonus) in bonuses {
-        if let Some(score) = scores.get_mut(*token as usize) {
-            *score += bonus;
-        }
-    }
-    let top = scores.iter().copied().fold(f32::MIN, f32::max);
-    let weight = |score: f32| f64::from((score - top) / temperature).exp();
-    let total: f64 = scores.iter().map(|score| weight(*score)).sum();
+    let weight = |logit: f32| f64::from((logit - summary.top) / temperature).exp();
+    let total: f64 = logits.iter().map(|logit| weight(*logit)).sum();
     let mut left = random.unit() * total;
     let mut drawn = 0;
-    for (token, score) in scores.iter().enumerate() {
-        let weight = weight(*score);
+    for (token, logit) in logits.iter().enumerate() {
+        let weight = weight(*logit);
         if weight > 0.0 {
             drawn = token;
             left -= weight;
@@ -172,7 +157,8 @@ pub(super) fn log_prob(logits: &[f32], token: u32) -> f32 {
     choice(logits, summarize(logits), token).log_prob
 }
 
-fn choice(logits: &[f32], summary: Summary, token: u32) -> Choice {
+/// A token that is given.
+pub(super) fn choice(logits: &[f32], summary: Summary, token: u32) -> Choice {
     let own = logits.get(token as usize).copied().unwrap_or(f32::MIN);
     Choice {
         token,
@@ -229,12 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bonus_decides_but_does_not_change_the_probability() {
+    fn the_likeliest_is_chosen_and_probabilities_sum_to_one() {
         let logits = [1.0, 2.0, -3.0, 0.5];
-        assert_eq!(likeliest(&logits, &[]).token, 1);
-        let biased = likeliest(&logits, &[(0, 1.5)]);
-        assert_eq!(biased.token, 0);
-        assert!((biased.log_prob - log_prob(&logits, 0)).abs() < 1e-6);
+        let chosen = likeliest(&logits, summarize(&logits));
+        assert_eq!(chosen.token, 1);
+        assert!((chosen.log_prob - log_prob(&logits, 1)).abs() < 1e-6);
         let sum: f32 = (0..4).map(|id| log_prob(&logits, id).exp()).sum();
         assert!((sum - 1.0).abs() < 1e-6);
     }
@@ -245,7 +230,7 @@ mod tests {
         let draws = |seed| {
             let mut random = Random::new(seed);
             (0..4000)
-                .map(|_| draw(&logits, &[], 0.5, &mut random).token)
+                .map(|_| draw(&logits, summarize(&logits), 0.5, &mut random).token)
                 .collect::<Vec<_>>()
         };
         let drawn = draws(7);

@@ -8,7 +8,11 @@ use tokenizers::Tokenizer;
 
 use super::config::{Config, GenerationConfig};
 use super::rules::Rules;
+use super::words::is_spaced;
 use crate::NnError;
+
+/// How tokenizers that work on bytes write a space.
+const BYTE_LEVEL_SPACE: char = 'Ġ';
 
 pub(super) struct Vocabulary {
     tokenizer: Tokenizer,
@@ -157,6 +161,13 @@ impl Vocabulary {
             .encode(text, false)
             .map_err(|error| NnError::Tokenizer(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Whether a token can be the beginning of a word. In languages without spaces any can.
+    pub(super) fn may_begin_word(&self, token: u32, language: Option<u32>) -> bool {
+        let code = language.and_then(|id| self.language_code(id));
+        let text = self.tokenizer.id_to_token(token);
+        !is_spaced(code) || text.is_none_or(|text| text.starts_with(BYTE_LEVEL_SPACE))
     }
 
     /// The text of what was said, without time marks and special tokens, trimmed.

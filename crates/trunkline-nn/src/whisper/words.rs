@@ -39,8 +39,12 @@ pub(super) fn group(
             first = end;
         }
     }
-    let spaced = language.is_none_or(|code| !WITHOUT_SPACES.contains(&code));
-    Ok(merge(pieces, spaced))
+    Ok(merge(pieces, is_spaced(language)))
+}
+
+/// Whether a language is written with spaces between words.
+pub(super) fn is_spaced(language: Option<&str>) -> bool {
+    language.is_none_or(|code| !WITHOUT_SPACES.contains(&code))
 }
 
 fn merge(pieces: Vec<(String, Range<usize>)>, spaced: bool) -> Vec<Group> {

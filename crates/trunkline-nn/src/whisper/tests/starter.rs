@@ -162,7 +162,7 @@ fn the_text_equals_the_reference() {
 }
 
 /// Substitutions, insertions and deletions.
-fn word_errors(reference: &str, heard: &str) -> usize {
+pub(super) fn word_errors(reference: &str, heard: &str) -> usize {
     let heard: Vec<&str> = heard.split_whitespace().collect();
     let mut row: Vec<usize> = (0..=heard.len()).collect();
     for (r, word) in reference.split_whitespace().enumerate() {
@@ -178,14 +178,14 @@ fn word_errors(reference: &str, heard: &str) -> usize {
 }
 
 #[test]
-fn word_errors_are_counted() {
+pub(super) fn word_errors_are_counted() {
     assert_eq!(word_errors("a b c", "a b c"), 0);
     assert_eq!(word_errors("a b c", "a x c d"), 2);
     assert_eq!(word_errors("a b c", ""), 3);
 }
 
 /// Clips with their words, and what the reference implementation heard.
-fn clips() -> Vec<(String, String, String)> {
+pub(super) fn clips() -> Vec<(String, String, String)> {
     let table = std::fs::read_to_string(folder().join("clips/transcripts.tsv")).unwrap();
     let mut lines = table
         .lines()
