@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use trunkline_inference::{
     ChatDelta, ChatModel, ChatRequest, ChatStream, ChoiceRequest, ChoiceResult, FinishReason,
     InferenceError, ModelInfo, PendingChoice, SAMPLE_RATE_HZ, SpeechEvent, SpeechRequest,
-    SpeechStream, Synthesizer, TranscribeOptions, Transcriber, TranscriberInput, TranscriptEvent,
-    TranscriptionSession,
+    SpeechStream, Synthesizer, TranscribeOptions, Transcriber, TranscriberInput, TranscriptDetail,
+    TranscriptEvent, TranscriptionSession,
 };
 
 use crate::EngineError;
@@ -82,10 +82,9 @@ impl Transcriber for InstantTranscriber {
                 text: text.to_string(),
                 mean_log_prob: 0.0,
                 no_speech_prob: 0.0,
-                language: None,
-                segments: Vec::new(),
                 audio: duration_of(samples),
                 compute: Duration::ZERO,
+                detail: TranscriptDetail::default(),
             });
         });
         Ok(TranscriptionSession {

@@ -26,8 +26,8 @@ pub use constraint::{Constraint, LogProb, TokenLogProb, Tool, ToolCall};
 pub use error::InferenceError;
 pub use speech::{SpeechEvent, SpeechRequest, SpeechStream, Synthesizer};
 pub use transcript::{
-    Segment, TranscribeOptions, Transcriber, TranscriberCapabilities, TranscriberInput,
-    TranscriptEvent, TranscriptionSession, Word,
+    TranscribeOptions, Transcriber, TranscriberCapabilities, TranscriberInput, TranscriptDetail,
+    TranscriptEvent, TranscriptSegment, TranscriptWord, TranscriptionSession,
 };
 pub use urgency::Urgency;
 

@@ -101,7 +101,7 @@ fn a_recogniser_refuses_words_a_dictionary_and_a_language_that_it_does_not_know(
     };
     assert!(reason(english.check("m", &words)).contains("words"));
     let dictionary = TranscribeOptions {
-        dictionary: vec!["KYC".to_owned()],
+        phrases: vec!["KYC".to_owned()],
         ..plain
     };
     assert!(reason(english.check("m", &dictionary)).contains("dictionary"));

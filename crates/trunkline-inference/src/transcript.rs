@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::{InferenceError, ModelInfo, Urgency};
@@ -28,12 +29,16 @@ pub trait Transcriber: Send + Sync {
 /// What a recogniser can do beyond text. The default is nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TranscriberCapabilities {
-    /// Gives [`Segment`]s, so that there are times.
+    /// Honours [`TranscribeOptions::segments`].
     pub segments: bool,
     /// Honours [`TranscribeOptions::words`].
     pub words: bool,
-    /// Honours [`TranscribeOptions::dictionary`].
-    pub dictionary: bool,
+    /// Honours [`TranscribeOptions::prompt`].
+    pub prompt: bool,
+    /// Honours [`TranscribeOptions::phrases`].
+    pub phrases: bool,
+    /// Honours [`TranscribeOptions::temperature`] beyond 0.
+    pub temperature: bool,
     /// The longest utterance, where there is a limit.
     pub max_audio: Option<Duration>,
     /// ISO 639-1 codes of the languages that may be asked for; empty where that is not known.
@@ -48,8 +53,14 @@ impl TranscriberCapabilities {
     pub fn check(&self, model: &str, options: &TranscribeOptions) -> Result<(), InferenceError> {
         let lacking = if options.words && !self.words {
             "it gives no times of words".to_owned()
-        } else if !options.dictionary.is_empty() && !self.dictionary {
+        } else if options.segments && !self.segments {
+            "it gives no times of segments".to_owned()
+        } else if options.prompt.is_some() && !self.prompt {
+            "it takes no prompt".to_owned()
+        } else if !options.phrases.is_empty() && !self.phrases {
             "it takes no dictionary".to_owned()
+        } else if options.temperature.is_some_and(|warmth| warmth > 0.0) && !self.temperature {
+            "it does not draw by chance".to_owned()
         } else {
             match &options.language {
                 Some(language)
@@ -68,18 +79,25 @@ impl TranscriberCapabilities {
     }
 }
 
-/// How to transcribe.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// How to transcribe. Build it with `..TranscribeOptions::default()`: options are added over time.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct TranscribeOptions {
     /// ISO 639-1 code, e.g. `en`; `None` lets the model decide.
     pub language: Option<String>,
     /// Whether to send [`TranscriptEvent::Partial`]s while audio arrives.
     pub partials: bool,
-    /// Whether [`TranscriptEvent::Final`] should say when each word was spoken.
+    /// Whether the final says when each word was spoken.
     pub words: bool,
-    /// Words and phrases that the caller is likely to use and a model is likely to miss: names,
-    /// abbreviations.
-    pub dictionary: Vec<String>,
+    /// Whether the final's segments follow the model's own time marks, where it knows any.
+    /// Without, there is one segment for each window of audio that the model heard.
+    pub segments: bool,
+    /// Text that came before, or that sets spelling and topic.
+    pub prompt: Option<String>,
+    /// The custom dictionary: names and terms to expect, as they should be written.
+    pub phrases: Vec<String>,
+    /// 0 takes the likeliest word; up to 1 draws by chance. `None` begins at 0 and draws only
+    /// when the result fails the model's own checks.
+    pub temperature: Option<f32>,
     /// What goes first when there is not room for everything.
     pub urgency: Urgency,
 }
@@ -123,45 +141,59 @@ pub enum TranscriptEvent {
         mean_log_prob: f32,
         /// Probability that there was no speech, 0 to 1.
         no_speech_prob: f32,
-        /// ISO 639-1 code of the language, where the model was told or found out.
-        language: Option<String>,
-        /// The text in parts with times, where the model gives them.
-        segments: Vec<Segment>,
         /// How much audio it covers.
         audio: Duration,
         /// Time the computation took after [`TranscriberInput::Finish`] reached the worker.
         compute: Duration,
+        /// Language, segments and words.
+        detail: TranscriptDetail,
     },
     /// The session failed.
     Failed(InferenceError),
 }
 
-/// A part of a transcript, a sentence or less.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Segment {
-    /// Text, trimmed.
-    pub text: String,
-    /// From the beginning of the audio.
-    pub start: Duration,
-    /// From the beginning of the audio.
-    pub end: Duration,
-    /// Mean log-probability per token (natural logarithm).
-    pub mean_log_prob: f32,
-    /// Probability that there was no speech, 0 to 1.
-    pub no_speech_prob: f32,
-    /// Its words, where [`TranscribeOptions::words`] asked for them.
-    pub words: Vec<Word>,
+/// What a final says beyond its text.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TranscriptDetail {
+    /// ISO 639-1 code of the language that was asked for or found; `None` when the model does
+    /// not tell.
+    pub language: Option<String>,
+    /// The text in order of time. Empty when nobody spoke, or when the model does not tell.
+    pub segments: Vec<TranscriptSegment>,
 }
 
-/// A word and when it was spoken.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Word {
-    /// The word with the marks that belong to it, trimmed.
-    pub text: String,
-    /// From the beginning of the audio.
+/// A stretch of speech.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TranscriptSegment {
+    /// From the start of the audio.
     pub start: Duration,
-    /// From the beginning of the audio.
+    /// From the start of the audio.
     pub end: Duration,
-    /// Probability, 0 to 1.
+    /// Text, trimmed.
+    pub text: String,
+    /// Its tokens in the model's vocabulary, time marks included.
+    pub tokens: Vec<u32>,
+    /// The temperature at which it was decoded.
+    pub temperature: f32,
+    /// Mean log-probability per token of the window that it came from.
+    pub mean_log_prob: f32,
+    /// Length of the text over its compressed length; more than about 2.4 is a loop.
+    pub compression_ratio: f32,
+    /// Probability that there was no speech in the window, 0 to 1.
+    pub no_speech_prob: f32,
+    /// Its words, when [`TranscribeOptions::words`] asked for them.
+    pub words: Vec<TranscriptWord>,
+}
+
+/// When a word was spoken.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TranscriptWord {
+    /// From the start of the audio.
+    pub start: Duration,
+    /// From the start of the audio.
+    pub end: Duration,
+    /// The word with its punctuation, without spaces.
+    pub text: String,
+    /// Mean probability of its tokens, 0 to 1.
     pub probability: f32,
 }

@@ -15,7 +15,10 @@ pub use error::NnError;
 pub use llama::{
     Chat, Choice, ComputePlan, GenerateOptions, Llama, Message, Reply, Role, Score, Step, Usage,
 };
-pub use whisper::{Transcription, Whisper, WhisperOptions};
+pub use whisper::{
+    Dictionary, Guards, Passage, PassageSegment, RowId, Rows, Segment, Transcription, Whisper,
+    WhisperOptions, Window, Word,
+};
 
 /// Variables that a process which computes on the CPU should start with.
 ///

@@ -16,9 +16,9 @@ type Events = mpsc::UnboundedReceiver<TranscriptEvent>;
 fn heard(text: &str) -> Result<Transcription, NnError> {
     Ok(Transcription {
         text: text.to_owned(),
-        tokens: Vec::new(),
         mean_log_prob: -0.5,
         no_speech_prob: 0.1,
+        ..Transcription::default()
     })
 }
 

@@ -13,15 +13,16 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use trunkline_audio::WavWriter;
 use trunkline_inference::{
-    InferenceError, ModelInfo, SAMPLE_RATE_HZ, Segment, TranscribeOptions, Transcriber,
-    TranscriberCapabilities, TranscriberInput, TranscriptEvent, TranscriptionSession, Word,
+    InferenceError, ModelInfo, SAMPLE_RATE_HZ, TranscribeOptions, Transcriber,
+    TranscriberCapabilities, TranscriberInput, TranscriptDetail, TranscriptEvent,
+    TranscriptSegment, TranscriptWord, TranscriptionSession,
 };
 
 use super::config::PoolConfig;
 use super::failure::Failure;
 use super::pool::{Ask, Pool};
 use crate::OpenAiError;
-use crate::wire::{Transcript, TranscriptSegment, TranscriptWord};
+use crate::wire::{Transcript, WireSegment, WireWord};
 
 /// Two minutes at 16 kHz: a caller's turn is seconds; this bounds memory.
 const MAX_SAMPLES: usize = 120 * SAMPLE_RATE_HZ as usize;
@@ -79,7 +80,9 @@ impl Transcriber for RemoteTranscriber {
         TranscriberCapabilities {
             segments: true,
             words: true,
-            dictionary: true,
+            prompt: true,
+            phrases: true,
+            temperature: true,
             max_audio: Some(Duration::from_secs(120)),
             languages: Vec::new(),
         }
@@ -184,7 +187,14 @@ fn wav(pcm: &[i16]) -> Result<Bytes, Failure> {
 const EDGE: &str = "trunkline-5b0c7d6e19a84f3f8d2a";
 
 fn form(file: &[u8], model: &str, options: &TranscribeOptions, is_plain: bool) -> Bytes {
-    let mut fields = vec![("model", model), ("temperature", "0")];
+    let temperature = options.temperature.map(|warmth| warmth.to_string());
+    let mut fields = vec![("model", model)];
+    if let Some(temperature) = &temperature {
+        fields.push(("temperature", temperature));
+    }
+    if let Some(prompt) = &options.prompt {
+        fields.push(("prompt", prompt));
+    }
     match is_plain {
         true => fields.push(("response_format", "json")),
         false => fields.push(("response_format", "verbose_json")),
@@ -196,7 +206,7 @@ fn form(file: &[u8], model: &str, options: &TranscribeOptions, is_plain: bool) -
     if let Some(language) = &options.language {
         fields.push(("language", language));
     }
-    for phrase in &options.dictionary {
+    for phrase in &options.phrases {
         fields.push(("dictionary[]", phrase));
     }
     let mut body = Vec::with_capacity(file.len() + 2048);
@@ -229,7 +239,7 @@ fn heard_in(
 ) -> TranscriptEvent {
     let parts = transcript.segments.unwrap_or_default();
     let words = transcript.words.unwrap_or_default();
-    let mean = |of: fn(&TranscriptSegment) -> f32| match parts.len() {
+    let mean = |of: fn(&WireSegment) -> f32| match parts.len() {
         0 => 0.0,
         count => parts.iter().map(of).sum::<f32>() / count as f32,
     };
@@ -239,27 +249,32 @@ fn heard_in(
         text: transcript.text.trim().to_owned(),
         mean_log_prob: mean(|part| part.avg_logprob),
         no_speech_prob: mean(|part| part.no_speech_prob),
-        language: code.or_else(|| options.language.clone()),
-        segments: parts.iter().map(|part| segment(part, &words)).collect(),
         audio,
         compute,
+        detail: TranscriptDetail {
+            language: code.or_else(|| options.language.clone()),
+            segments: parts.iter().map(|part| segment(part, &words)).collect(),
+        },
     }
 }
 
-fn segment(part: &TranscriptSegment, words: &[TranscriptWord]) -> Segment {
-    let of_part = |word: &&TranscriptWord| (part.start..part.end).contains(&word.start);
-    Segment {
+fn segment(part: &WireSegment, words: &[WireWord]) -> TranscriptSegment {
+    let of_part = |word: &&WireWord| (part.start..part.end).contains(&word.start);
+    TranscriptSegment {
         text: part.text.trim().to_owned(),
         start: seconds(part.start),
         end: seconds(part.end),
+        tokens: part.tokens.clone(),
+        temperature: part.temperature,
         mean_log_prob: part.avg_logprob,
+        compression_ratio: part.compression_ratio.unwrap_or_default(),
         no_speech_prob: part.no_speech_prob,
         words: words.iter().filter(of_part).map(word).collect(),
     }
 }
 
-fn word(word: &TranscriptWord) -> Word {
-    Word {
+fn word(word: &WireWord) -> TranscriptWord {
+    TranscriptWord {
         text: word.word.trim().to_owned(),
         start: seconds(word.start),
         end: seconds(word.end),

@@ -13,4 +13,4 @@ pub(crate) use chat::{
     WireToolCall, finish_word,
 };
 pub(crate) use error::{ErrorBody, ErrorDetail};
-pub(crate) use speech::{Transcript, TranscriptSegment, TranscriptWord};
+pub(crate) use speech::{Transcript, WireSegment, WireWord};

@@ -15,14 +15,14 @@ pub(crate) struct Transcript {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) duration: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) segments: Option<Vec<TranscriptSegment>>,
+    pub(crate) segments: Option<Vec<WireSegment>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) words: Option<Vec<TranscriptWord>>,
+    pub(crate) words: Option<Vec<WireWord>>,
 }
 
 /// A part of a transcript. Times are seconds from the beginning.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct TranscriptSegment {
+pub(crate) struct WireSegment {
     #[serde(default)]
     pub(crate) id: usize,
     #[serde(default)]
@@ -30,14 +30,14 @@ pub(crate) struct TranscriptSegment {
     pub(crate) start: f64,
     pub(crate) end: f64,
     pub(crate) text: String,
-    /// Ids of tokens mean nothing outside of a model, so ours are not told.
+    /// Ids in the model's vocabulary.
     #[serde(default)]
     pub(crate) tokens: Vec<u32>,
     #[serde(default)]
     pub(crate) temperature: f32,
     #[serde(default)]
     pub(crate) avg_logprob: f32,
-    /// Ours is `null`: the recogniser judges repetition itself.
+    /// Length of the text over its compressed length; repetition makes it high.
     #[serde(default)]
     pub(crate) compression_ratio: Option<f32>,
     #[serde(default)]
@@ -46,7 +46,7 @@ pub(crate) struct TranscriptSegment {
 
 /// A word. Times are seconds from the beginning.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct TranscriptWord {
+pub(crate) struct WireWord {
     pub(crate) word: String,
     pub(crate) start: f64,
     pub(crate) end: f64,

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::runtime::Handle;
 use trunkline_inference::{
     InferenceError, SpeechEvent, SpeechRequest, Synthesizer, TranscribeOptions, Transcriber,
-    TranscriberInput, TranscriptEvent, Word,
+    TranscriberInput, TranscriptEvent, TranscriptWord,
 };
 
 use super::super::{RemoteTranscriber, RemoteVoice};
@@ -37,14 +37,14 @@ async fn an_utterance_is_sent_whole_and_its_transcript_has_figures_and_words() {
     let options = TranscribeOptions {
         language: Some("en".to_owned()),
         words: true,
-        dictionary: vec!["KYC".to_owned()],
+        phrases: vec!["KYC".to_owned()],
         ..TranscribeOptions::default()
     };
     let event = heard(&model, options).await;
     let TranscriptEvent::Final {
         text,
         mean_log_prob,
-        segments,
+        detail,
         audio,
         ..
     } = event
@@ -54,13 +54,13 @@ async fn an_utterance_is_sent_whole_and_its_transcript_has_figures_and_words() {
     assert_eq!((text.as_str(), mean_log_prob), ("I have KYC.", -0.5));
     assert_eq!(audio, Duration::from_millis(500));
     let (start, end) = (Duration::from_millis(250), Duration::from_millis(500));
-    let word = Word {
+    let word = TranscriptWord {
         text: "KYC".to_owned(),
         start,
         end,
         probability: 1.0,
     };
-    assert_eq!(segments[0].words, [word]);
+    assert_eq!(detail.segments[0].words, [word]);
     let form = String::from_utf8_lossy(&far.asked()[0].body).into_owned();
     for part in [
         "name=\"model\"\r\n\r\ntalker",

@@ -9,7 +9,8 @@ use axum::http::{Request, StatusCode};
 use serde_json::json;
 use trunkline_audio::Wav;
 use trunkline_inference::{
-    InferenceError, Segment, TranscriberCapabilities, TranscriptEvent, Urgency, Word,
+    InferenceError, TranscriberCapabilities, TranscriptEvent, TranscriptSegment, TranscriptWord,
+    Urgency,
 };
 
 use super::super::{Limits, Served, router};
@@ -93,26 +94,27 @@ async fn words_languages_and_a_dictionary_reach_the_model_and_come_back() {
     let mut ears = hearing("KYC");
     ears.capabilities = TranscriberCapabilities {
         words: true,
-        dictionary: true,
+        phrases: true,
         ..TranscriberCapabilities::default()
     };
-    if let TranscriptEvent::Final { segments, .. } = &mut ears.answer {
+    if let TranscriptEvent::Final { detail, .. } = &mut ears.answer {
         let (start, end) = (Duration::from_millis(100), Duration::from_millis(400));
         let text = || "KYC".to_owned();
-        let words = vec![Word {
+        let words = vec![TranscriptWord {
             text: text(),
             start,
             end,
             probability: 0.5,
         }];
         let (mean_log_prob, no_speech_prob) = (-0.5, 0.0);
-        segments.push(Segment {
+        detail.segments.push(TranscriptSegment {
             text: text(),
             start,
             end,
             mean_log_prob,
             no_speech_prob,
             words,
+            ..TranscriptSegment::default()
         });
     }
     let fields = [
@@ -135,7 +137,7 @@ async fn words_languages_and_a_dictionary_reach_the_model_and_come_back() {
         (options.language.as_deref(), options.words),
         (Some("en"), true)
     );
-    assert_eq!(options.dictionary, ["KYC", "AUM"]);
+    assert_eq!(options.phrases, ["KYC", "AUM"]);
 }
 
 #[tokio::test]
@@ -160,9 +162,9 @@ async fn files_and_wishes_that_cannot_be_served_are_told_apart() {
             &[("timestamp_granularities[]", "word")],
             "verbose_json",
         ),
-        (FLAC, &[("temperature", "0.5")], "temperature"),
+        (FLAC, &[("temperature", "0.5")], "by chance"),
         (FLAC, &[("stream", "true")], "stream"),
-        (FLAC, &[("prompt", "hello")], "dictionary[]"),
+        (FLAC, &[("prompt", "hello")], "no prompt"),
         (FLAC, &[("mood", "good")], "mood"),
         (FLAC, &[("dictionary[]", "")], "phrases"),
     ];

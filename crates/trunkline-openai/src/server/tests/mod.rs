@@ -19,7 +19,7 @@ use trunkline_inference::{
     ChatCapabilities, ChatDelta, ChatModel, ChatRequest, ChatStream, ChoiceRequest, ChoiceResult,
     FinishReason, InferenceError, ModelInfo, PendingChoice, SpeechEvent, SpeechRequest,
     SpeechStream, Synthesizer, TranscribeOptions, Transcriber, TranscriberCapabilities,
-    TranscriberInput, TranscriptEvent, TranscriptionSession,
+    TranscriberInput, TranscriptDetail, TranscriptEvent, TranscriptionSession,
 };
 
 use super::{Limits, Served, router};
@@ -121,10 +121,12 @@ fn hearing(text: &str) -> Ears {
             text: text.to_owned(),
             mean_log_prob: -0.25,
             no_speech_prob: 0.5,
-            language: Some("en".to_owned()),
-            segments: Vec::new(),
             audio: Duration::from_millis(500),
             compute: Duration::ZERO,
+            detail: TranscriptDetail {
+                language: Some("en".to_owned()),
+                segments: Vec::new(),
+            },
         },
         asked: Asked::default(),
     }

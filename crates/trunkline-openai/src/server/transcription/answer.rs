@@ -5,10 +5,10 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use trunkline_inference::{Segment, Word};
+use trunkline_inference::{TranscriptDetail, TranscriptSegment, TranscriptWord};
 
 use super::form::{AnswerFormat, Form};
-use crate::wire::{Transcript, TranscriptSegment, TranscriptWord};
+use crate::wire::{Transcript, WireSegment, WireWord};
 
 /// What was heard.
 #[derive(Debug, Clone)]
@@ -16,24 +16,23 @@ pub(super) struct Heard {
     pub(super) text: String,
     pub(super) mean_log_prob: f32,
     pub(super) no_speech_prob: f32,
-    pub(super) language: Option<String>,
-    pub(super) segments: Vec<Segment>,
+    pub(super) detail: TranscriptDetail,
     pub(super) audio: Duration,
 }
 
 impl Heard {
     /// The parts with their times. Where the model gives none, the whole is one part.
-    fn parts(&self) -> Vec<Segment> {
-        if !self.segments.is_empty() || self.text.is_empty() {
-            return self.segments.clone();
+    fn parts(&self) -> Vec<TranscriptSegment> {
+        if !self.detail.segments.is_empty() || self.text.is_empty() {
+            return self.detail.segments.clone();
         }
-        vec![Segment {
+        vec![TranscriptSegment {
             text: self.text.clone(),
             start: Duration::ZERO,
             end: self.audio,
             mean_log_prob: self.mean_log_prob,
             no_speech_prob: self.no_speech_prob,
-            words: Vec::new(),
+            ..TranscriptSegment::default()
         }]
     }
 }
@@ -64,15 +63,19 @@ fn verbose(form: &Form, heard: &Heard) -> Transcript {
     Transcript {
         text: heard.text.clone(),
         task: Some("transcribe".to_owned()),
-        language: heard.language.clone().or_else(|| form.language.clone()),
+        language: heard
+            .detail
+            .language
+            .clone()
+            .or_else(|| form.language.clone()),
         duration: Some(heard.audio.as_secs_f64()),
         words: form.words.then(|| words.collect()),
         segments: form.segments.then(|| segments.collect()),
     }
 }
 
-fn word(word: &Word) -> TranscriptWord {
-    TranscriptWord {
+fn word(word: &TranscriptWord) -> WireWord {
+    WireWord {
         word: word.text.clone(),
         start: word.start.as_secs_f64(),
         end: word.end.as_secs_f64(),
@@ -80,21 +83,25 @@ fn word(word: &Word) -> TranscriptWord {
     }
 }
 
-fn segment((id, part): (usize, &Segment)) -> TranscriptSegment {
-    TranscriptSegment {
+fn segment((id, part): (usize, &TranscriptSegment)) -> WireSegment {
+    WireSegment {
         id,
         start: part.start.as_secs_f64(),
         end: part.end.as_secs_f64(),
         text: part.text.clone(),
         avg_logprob: part.mean_log_prob,
         no_speech_prob: part.no_speech_prob,
-        ..TranscriptSegment::default()
+        tokens: part.tokens.clone(),
+        temperature: part.temperature,
+        // Zero is what a model leaves that does not tell.
+        compression_ratio: (part.compression_ratio > 0.0).then_some(part.compression_ratio),
+        ..WireSegment::default()
     }
 }
 
 /// SubRip: numbered cues, times with a comma.
-pub(super) fn srt(parts: &[Segment]) -> String {
-    let cue = |(index, part): (usize, &Segment)| {
+pub(super) fn srt(parts: &[TranscriptSegment]) -> String {
+    let cue = |(index, part): (usize, &TranscriptSegment)| {
         let (start, end) = (clock(part.start, ','), clock(part.end, ','));
         format!("{}\n{start} --> {end}\n{}\n\n", index + 1, part.text)
     };
@@ -102,8 +109,8 @@ pub(super) fn srt(parts: &[Segment]) -> String {
 }
 
 /// WebVTT: a head, times with a point. `-->` and `<` mean something in it.
-pub(super) fn vtt(parts: &[Segment]) -> String {
-    let cue = |part: &Segment| {
+pub(super) fn vtt(parts: &[TranscriptSegment]) -> String {
+    let cue = |part: &TranscriptSegment| {
         let (start, end) = (clock(part.start, '.'), clock(part.end, '.'));
         let text = part.text.replace('&', "&amp;").replace('<', "&lt;");
         let text = text.replace('>', "&gt;");
@@ -126,14 +133,13 @@ fn clock(time: Duration, point: char) -> String {
 mod tests {
     use super::*;
 
-    fn part(text: &str, start_ms: u64, end_ms: u64) -> Segment {
-        Segment {
+    fn part(text: &str, start_ms: u64, end_ms: u64) -> TranscriptSegment {
+        TranscriptSegment {
             text: text.to_owned(),
             start: Duration::from_millis(start_ms),
             end: Duration::from_millis(end_ms),
             mean_log_prob: -0.1,
-            no_speech_prob: 0.0,
-            words: Vec::new(),
+            ..TranscriptSegment::default()
         }
     }
 
@@ -161,8 +167,7 @@ mod tests {
             text: "hello".to_owned(),
             mean_log_prob: -0.5,
             no_speech_prob: 0.1,
-            language: None,
-            segments: Vec::new(),
+            detail: TranscriptDetail::default(),
             audio: Duration::from_secs(2),
         };
         let parts = heard.parts();

@@ -34,7 +34,21 @@ pub(super) struct Form {
     pub(super) words: bool,
     /// Whether the segments are wanted; the default of `verbose_json`.
     pub(super) segments: bool,
-    pub(super) dictionary: Vec<String>,
+    /// The custom dictionary.
+    pub(super) phrases: Vec<String>,
+    pub(super) prompt: Option<String>,
+    pub(super) temperature: Option<f32>,
+}
+
+impl Form {
+    /// Whether the answer says when its parts were spoken.
+    pub(super) fn wants_times(&self) -> bool {
+        match self.format {
+            AnswerFormat::Srt | AnswerFormat::Vtt => true,
+            AnswerFormat::VerboseJson => self.segments,
+            AnswerFormat::Json | AnswerFormat::Text => false,
+        }
+    }
 }
 
 /// Reads the whole form.
@@ -52,7 +66,9 @@ pub(super) async fn read(mut body: Multipart) -> Result<Form, Refusal> {
             "timestamp_granularities[]" | "timestamp_granularities" => {
                 granularities.push(text(field).await?);
             }
-            "dictionary[]" | "dictionary" => form.dictionary.push(text(field).await?),
+            "dictionary[]" | "dictionary" => form.phrases.push(text(field).await?),
+            "prompt" => form.prompt = Some(text(field).await?).filter(|text| !text.is_empty()),
+            "temperature" => form.temperature = Some(temperature(&text(field).await?)?),
             other => refuse(other, &text(field).await?)?,
         }
     }
@@ -61,7 +77,7 @@ pub(super) async fn read(mut body: Multipart) -> Result<Form, Refusal> {
         return Err(wrong("model", "it is missing"));
     }
     let too_long = |phrase: &String| phrase.is_empty() || phrase.len() > LONGEST_PHRASE;
-    if form.dictionary.len() > MOST_PHRASES || form.dictionary.iter().any(too_long) {
+    if form.phrases.len() > MOST_PHRASES || form.phrases.iter().any(too_long) {
         let why = format!("at most {MOST_PHRASES} phrases of 1 to {LONGEST_PHRASE} bytes");
         return Err(wrong("dictionary[]", &why));
     }
@@ -110,19 +126,19 @@ fn format(text: &str) -> Result<AnswerFormat, Refusal> {
     }
 }
 
+fn temperature(text: &str) -> Result<f32, Refusal> {
+    let warmth = text
+        .parse()
+        .ok()
+        .filter(|warmth| (0.0..=1.0).contains(warmth));
+    warmth.ok_or_else(|| wrong("temperature", "it must be 0 to 1"))
+}
+
 /// What else OpenAI knows, where it asks for what happens anyway.
 fn refuse(name: &str, value: &str) -> Result<(), Refusal> {
-    let is_zero = value.parse::<f32>().is_ok_and(|number| number == 0.0);
     match name {
-        "temperature" if is_zero => Ok(()),
-        "temperature" => Err(wrong(name, "only 0 is supported")),
         "stream" if value.eq_ignore_ascii_case("false") => Ok(()),
         "stream" => Err(wrong(name, "a file's transcript comes in one piece")),
-        "prompt" if value.is_empty() => Ok(()),
-        "prompt" => Err(wrong(
-            name,
-            "it is not supported; give names and rare words as dictionary[]",
-        )),
         _ => Err(wrong(name, "this server does not know it")),
     }
 }

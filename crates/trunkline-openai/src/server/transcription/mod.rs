@@ -5,12 +5,14 @@ mod form;
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::multipart::MultipartRejection;
 use axum::extract::{Multipart, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use trunkline_inference::{
     TranscribeOptions, Transcriber, TranscriberInput, TranscriptEvent, TranscriptionSession,
+    Urgency,
 };
 
 use super::{Refusal, Shared};
@@ -29,43 +31,58 @@ pub(super) async fn transcriptions(
 ) -> Result<Response, Refusal> {
     let body = body.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
     let urgency = super::urgency(&headers)?;
-    let (form, pcm, transcriber) = {
+    let (form, options, pcm, transcriber) = {
         // Held while the file is in memory.
         let _upload = state.uploads.acquire().await;
-        let form = tokio::time::timeout(UPLOAD_WITHIN, form::read(body))
+        let mut form = tokio::time::timeout(UPLOAD_WITHIN, form::read(body))
             .await
             .map_err(|_| Refusal::bad_request("the file took longer than a minute to arrive"))??;
         let transcriber = state.served.transcriber.clone();
         let transcriber = transcriber
             .filter(|model| model.info().name == form.model)
             .ok_or_else(|| state.unknown_model(&form.model))?;
-        let (form, pcm) = decoded(&state, form, &*transcriber).await?;
-        (form, pcm, transcriber)
+        let options = options(&form, &*transcriber, urgency)?;
+        let file = std::mem::take(&mut form.file);
+        let pcm = decoded(&state, file, &*transcriber).await?;
+        (form, options, pcm, transcriber)
     };
-    let options = TranscribeOptions {
-        language: form.language.clone(),
-        partials: false,
-        words: form.words,
-        dictionary: form.dictionary.clone(),
-        urgency,
-    };
-    transcriber.capabilities().check(&form.model, &options)?;
     let session = transcriber.open(options)?;
     let heard = hear(session, pcm, &form.model).await?;
     Ok(answer::answer(&form, heard))
 }
 
+/// What is asked of the model, if it can do that.
+fn options(
+    form: &Form,
+    transcriber: &dyn Transcriber,
+    urgency: Urgency,
+) -> Result<TranscribeOptions, Refusal> {
+    let capabilities = transcriber.capabilities();
+    let options = TranscribeOptions {
+        language: form.language.clone(),
+        partials: false,
+        words: form.words,
+        // Without times of its own a transcript is one part, which is no less true.
+        segments: form.wants_times() && capabilities.segments,
+        prompt: form.prompt.clone(),
+        phrases: form.phrases.clone(),
+        temperature: form.temperature,
+        urgency,
+    };
+    capabilities.check(&form.model, &options)?;
+    Ok(options)
+}
+
 /// The audio of the file, decoded apart from the async runtime.
 async fn decoded(
     state: &super::State,
-    mut form: Form,
+    file: Bytes,
     transcriber: &dyn Transcriber,
-) -> Result<(Form, Vec<i16>), Refusal> {
-    let file = std::mem::take(&mut form.file);
+) -> Result<Vec<i16>, Refusal> {
     let longest = transcriber.capabilities().max_audio;
     let longest = longest.map_or(state.limits.audio, |own| own.min(state.limits.audio));
     let _core = state.decoders.acquire().await;
-    let pcm = tokio::task::spawn_blocking(move || decode(&file, longest))
+    tokio::task::spawn_blocking(move || decode(&file, longest))
         .await
         // A decoder that stumbles over a file is as good as one that refuses it.
         .unwrap_or_else(|_| Err(SoundError::Corrupt("it makes no sense".to_owned())))
@@ -77,8 +94,7 @@ async fn decoded(
                 SoundError::TooLong(_) => "audio_too_long",
             };
             super::fields::wrong("file", &error.to_string()).code(code)
-        })?;
-    Ok((form, pcm))
+        })
 }
 
 /// The final transcript.
@@ -97,17 +113,15 @@ async fn hear(
                 text,
                 mean_log_prob,
                 no_speech_prob,
-                language,
-                segments,
                 audio,
+                detail,
                 ..
             }) => {
                 return Ok(Heard {
                     text,
                     mean_log_prob,
                     no_speech_prob,
-                    language,
-                    segments,
+                    detail,
                     audio,
                 });
             }
