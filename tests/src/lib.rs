@@ -4,12 +4,14 @@
 //! Everything runs on loopback with free ports, and is stopped when it is dropped.
 
 mod appliance;
+mod engine;
 mod ports;
 mod programs;
 mod rtp_end;
 mod sipp;
 
 pub use appliance::{Appliance, Settings};
+pub use engine::{Engine, python_with_openai};
 pub use ports::free_udp_port;
 pub use programs::{Finished, Signal, pause, program, run, scenario_file, signal};
 pub use rtp_end::{Heard, RtpEnd};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use trunkline_inference::{
     ChatRequest, ChoiceRequest, Sampling, SpeechEvent, SpeechRequest, TranscribeOptions,
-    TranscriberInput,
+    TranscriberInput, Urgency,
 };
 use trunkline_leg::{
     AudioSource, CallLeg, LegEvent, MediaTick, PlayoutChunk, SAMPLE_RATE_HZ, SignallingCommand,
@@ -249,6 +249,7 @@ impl Driver {
                     messages,
                     options,
                     neutral,
+                    urgency: Urgency::TurnCritical,
                 });
                 self.keep(
                     request,
@@ -267,6 +268,7 @@ impl Driver {
                     max_tokens,
                     sampling,
                     stop,
+                    ..ChatRequest::default()
                 });
                 self.keep(
                     request,
@@ -330,6 +332,7 @@ impl Driver {
         let options = TranscribeOptions {
             language: self.core.language().map(str::to_owned),
             partials: true,
+            ..TranscribeOptions::default()
         };
         match self.parts.transcriber.open(options) {
             Ok(session) => {
@@ -388,7 +391,11 @@ impl Driver {
         let request = SpeechRequest {
             text: clause.text.clone(),
             voice: self.parts.voice_name.clone(),
-            speed: 1.0,
+            urgency: match clause.number {
+                0 => Urgency::TurnCritical,
+                _ => Urgency::Playing,
+            },
+            ..SpeechRequest::default()
         };
         match self.parts.voice.synthesize(request) {
             Ok(stream) => {

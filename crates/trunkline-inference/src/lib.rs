@@ -1,4 +1,4 @@
-//! The seam between a call and the models: three traits, their requests and their streams.
+//! The seam between a call and the models: three traits, and [`Embedder`] beside them, their requests and their streams.
 //!
 //! A model may run in this process, in another one behind a unix socket, or behind any
 //! OpenAI-compatible endpoint; the agent cannot tell. Whoever implements a trait owns the
@@ -9,20 +9,29 @@
 
 mod chat;
 mod clause;
+mod constraint;
+mod embedding;
 mod error;
 mod speech;
+#[cfg(test)]
+mod tests;
 mod transcript;
+mod urgency;
 
 pub use chat::{
-    ChatDelta, ChatMessage, ChatModel, ChatRequest, ChatRole, ChatStream, ChoiceRequest,
-    ChoiceResult, PendingChoice, Sampling,
+    ChatCapabilities, ChatDelta, ChatMessage, ChatModel, ChatRequest, ChatRole, ChatStream,
+    ChoiceRequest, ChoiceResult, FinishReason, PendingChoice, Sampling,
 };
 pub use clause::{ClauseCutter, split_into_clauses};
+pub use constraint::{Constraint, LogProb, TokenLogProb, Tool, ToolCall};
+pub use embedding::{EmbedRequest, Embedder, Embeddings, PendingEmbeddings};
 pub use error::InferenceError;
 pub use speech::{SpeechEvent, SpeechRequest, SpeechStream, Synthesizer};
 pub use transcript::{
-    TranscribeOptions, Transcriber, TranscriberInput, TranscriptEvent, TranscriptionSession,
+    TranscribeOptions, Transcriber, TranscriberCapabilities, TranscriberInput, TranscriptDetail,
+    TranscriptEvent, TranscriptSegment, TranscriptWord, TranscriptionSession,
 };
+pub use urgency::Urgency;
 
 /// The rate of all audio that crosses this seam.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;

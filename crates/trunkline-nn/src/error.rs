@@ -71,6 +71,15 @@ pub enum NnError {
         /// Tokens that fit, with room for an answer.
         limit: usize,
     },
+    /// More windows than rows are free.
+    #[error("all {rows} rows of the decoder are taken")]
+    NoRoom {
+        /// Rows in all.
+        rows: usize,
+    },
+    /// Windows that are encoded together must have one length.
+    #[error("windows of different lengths cannot be encoded together")]
+    WindowsDiffer,
     /// There is nothing to choose from, or an option is empty.
     #[error("there are no options to score, or one is empty")]
     NoOptions,

@@ -1,10 +1,12 @@
-//! The networks on candle: Whisper for speech to text and the Llama family for text.
+//! The networks on candle: Whisper for speech to text, the Llama family for text, and BERT for
+//! vectors of texts.
 //!
 //! Every size and member of a family runs on one code path. This crate loads files, computes
 //! and returns; it owns no threads, no queues and no downloads. What runs when, and for whom,
 //! is decided by the engine.
 #![forbid(unsafe_code)]
 
+pub mod bert;
 mod error;
 mod files;
 pub mod llama;
@@ -15,7 +17,10 @@ pub use error::NnError;
 pub use llama::{
     Chat, Choice, ComputePlan, GenerateOptions, Llama, Message, Reply, Role, Score, Step, Usage,
 };
-pub use whisper::{Transcription, Whisper, WhisperOptions};
+pub use whisper::{
+    Dictionary, Guards, Passage, PassageSegment, RowId, Rows, Segment, Transcription, Whisper,
+    WhisperOptions, Window, Word,
+};
 
 /// Variables that a process which computes on the CPU should start with.
 ///

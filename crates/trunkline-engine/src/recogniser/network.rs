@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use trunkline_nn::{NnError, Transcription, Whisper, WhisperOptions};
+use trunkline_nn::{Guards, NnError, Transcription, Whisper, WhisperOptions};
 
 /// A recogniser on one thread.
 pub(super) trait RecogniserNetwork: Send {
@@ -37,6 +37,7 @@ impl RecogniserNetwork for WhisperNetwork {
             .extend(pcm.iter().map(|sample| f32::from(*sample) / 32_768.0));
         let options = WhisperOptions {
             language: language.map(str::to_owned),
+            guards: Guards::once(),
             ..WhisperOptions::default()
         };
         self.model.transcribe(&self.scratch, &options)

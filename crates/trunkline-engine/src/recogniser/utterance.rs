@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tokio::sync::mpsc;
-use trunkline_inference::{InferenceError, TranscribeOptions, TranscriptEvent};
+use trunkline_inference::{InferenceError, TranscribeOptions, TranscriptDetail, TranscriptEvent};
 use trunkline_nn::Transcription;
 
 use super::silence::Levels;
@@ -140,6 +140,7 @@ impl Utterance {
             no_speech_prob: result.no_speech_prob,
             audio: duration_of(self.pcm.len()),
             compute: now.saturating_duration_since(since),
+            detail: TranscriptDetail::default(),
         }
     }
 
@@ -155,10 +156,8 @@ impl Utterance {
 
 fn nothing_said() -> Transcription {
     Transcription {
-        text: String::new(),
-        tokens: Vec::new(),
-        mean_log_prob: 0.0,
         no_speech_prob: 1.0,
+        ..Transcription::default()
     }
 }
 

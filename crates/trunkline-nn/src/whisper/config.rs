@@ -37,6 +37,9 @@ pub(super) struct GenerationConfig {
     pub(super) no_timestamps_token_id: Option<u32>,
     pub(super) suppress_tokens: Option<Vec<i64>>,
     pub(super) begin_suppress_tokens: Option<Vec<i64>>,
+    pub(super) prev_sot_token_id: Option<u32>,
+    /// Pairs of decoder block and head whose attention follows the audio.
+    pub(super) alignment_heads: Option<Vec<(usize, usize)>>,
 }
 
 /// `preprocessor_config.json`: only checked, for there is one front end.

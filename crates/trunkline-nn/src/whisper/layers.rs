@@ -1,8 +1,9 @@
-//! What the encoder and the decoder are made of. Activations are `(1, time, d_model)`.
+//! What the encoder and the decoder are made of. Activations are `(tokens, d_model)`, the rows
+//! of a batch one after the other; what belongs to which row is known to attention only.
 
 use candle_core::{DType, Device, Tensor};
-use candle_nn::ops;
 
+use super::kernels::fused;
 use crate::NnError;
 use crate::files::Safetensors;
 
@@ -36,12 +37,18 @@ impl<'a> Weights<'a> {
         let name = format!("{}.{name}", self.prefix);
         self.file.tensor(&name, shape, DType::F32, self.device)
     }
+
+    fn zeros(&self, width: usize) -> Result<Tensor, NnError> {
+        Ok(Tensor::zeros(width, DType::F32, self.device)?)
+    }
 }
 
 /// `x · wᵀ + b`.
 pub(super) struct Linear {
-    transposed: Tensor,
-    bias: Option<Tensor>,
+    /// `(inputs, outputs)`, contiguous: a product with few rows then reads it in order and
+    /// packs nothing.
+    weight: Tensor,
+    bias: Tensor,
 }
 
 impl Linear {
@@ -49,22 +56,54 @@ impl Linear {
         weights: &Weights<'_>,
         inputs: usize,
         outputs: usize,
-        bias: bool,
     ) -> Result<Self, NnError> {
-        let transposed = weights.tensor("weight", &[outputs, inputs])?.t()?;
-        let bias = bias
-            .then(|| weights.tensor("bias", &[outputs]))
-            .transpose()?;
-        Ok(Self { transposed, bias })
+        Self::join(&[(weights.clone(), true)], inputs, outputs, 1.0)
+    }
+
+    /// Several layers over the same input as one, their outputs side by side. Whether each has
+    /// a bias is told with it. The outputs of the first are multiplied by `first_scale`.
+    pub(super) fn join(
+        parts: &[(Weights<'_>, bool)],
+        inputs: usize,
+        outputs: usize,
+        first_scale: f64,
+    ) -> Result<Self, NnError> {
+        let mut matrices = Vec::with_capacity(parts.len());
+        let mut biases = Vec::with_capacity(parts.len());
+        for (n, (weights, has_bias)) in parts.iter().enumerate() {
+            let scale = if n == 0 { first_scale } else { 1.0 };
+            let matrix = weights.tensor("weight", &[outputs, inputs])?;
+            let bias = if *has_bias {
+                weights.tensor("bias", &[outputs])?
+            } else {
+                weights.zeros(outputs)?
+            };
+            matrices.push((matrix.t()? * scale)?);
+            biases.push((bias * scale)?);
+        }
+        Ok(Self {
+            weight: Tensor::cat(&matrices, 1)?.contiguous()?,
+            bias: Tensor::cat(&biases, 0)?,
+        })
+    }
+
+    /// A product with a matrix that is already `(inputs, outputs)`.
+    pub(super) fn new(weight: Tensor, bias: Tensor) -> Self {
+        Self { weight, bias }
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, NnError> {
-        // The batch is always one, and a plain matrix product has the least overhead.
-        let product = x.squeeze(0)?.matmul(&self.transposed)?.unsqueeze(0)?;
-        Ok(match &self.bias {
-            Some(bias) => product.broadcast_add(bias)?,
-            None => product,
-        })
+        fused::add_bias(x.matmul(&self.weight)?, &self.bias)
+    }
+
+    /// `gelu(x · wᵀ + b)`, the exact GELU: Whisper was not trained with the approximation.
+    pub(super) fn forward_gelu(&self, x: &Tensor) -> Result<Tensor, NnError> {
+        fused::add_bias_gelu(x.matmul(&self.weight)?, &self.bias)
+    }
+
+    /// `x · wᵀ + b + residual`.
+    pub(super) fn forward_onto(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor, NnError> {
+        fused::add_bias_residual(x.matmul(&self.weight)?, &self.bias, residual)
     }
 }
 
@@ -83,7 +122,7 @@ impl Norm {
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, NnError> {
-        Ok(ops::layer_norm(x, &self.weight, &self.bias, NORM_EPSILON)?)
+        fused::layer_norm(x, &self.weight, &self.bias, NORM_EPSILON)
     }
 }
 
@@ -98,78 +137,93 @@ impl FeedForward {
     pub(super) fn load(weights: &Weights<'_>, width: usize, inner: usize) -> Result<Self, NnError> {
         Ok(Self {
             norm: Norm::load(&weights.under("final_layer_norm"), width)?,
-            widen: Linear::load(&weights.under("fc1"), width, inner, true)?,
-            narrow: Linear::load(&weights.under("fc2"), inner, width, true)?,
+            widen: Linear::load(&weights.under("fc1"), width, inner)?,
+            narrow: Linear::load(&weights.under("fc2"), inner, width)?,
         })
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, NnError> {
-        // Whisper was trained with the exact GELU, not the tanh approximation.
-        let inner = self.widen.forward(&self.norm.forward(x)?)?.gelu_erf()?;
-        Ok((x + self.narrow.forward(&inner)?)?)
+        let inner = self.widen.forward_gelu(&self.norm.forward(x)?)?;
+        self.narrow.forward_onto(&inner, x)
     }
 }
 
-/// Keys and values ready for [`Attention::attend`]: `(heads, time, width / heads)` each.
-pub(super) struct KeysValues {
+/// Self-attention's projections. It keeps no state; who calls it keeps keys and values.
+pub(super) struct SelfAttention {
+    joined: Linear,
+    pub(super) out: Linear,
+    width: usize,
+}
+
+/// Queries, already scaled, keys and values: `(tokens, d_model)` each, not contiguous.
+pub(super) struct Projected {
+    pub(super) queries: Tensor,
     pub(super) keys: Tensor,
     pub(super) values: Tensor,
 }
 
-/// Attention with several heads. It keeps no state; who calls it keeps the keys and values.
-pub(super) struct Attention {
-    heads: usize,
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    out: Linear,
+impl SelfAttention {
+    pub(super) fn load(weights: &Weights<'_>, width: usize, heads: usize) -> Result<Self, NnError> {
+        let parts = [
+            (weights.under("q_proj"), true),
+            (weights.under("k_proj"), false),
+            (weights.under("v_proj"), true),
+        ];
+        Ok(Self {
+            joined: Linear::join(&parts, width, width, query_scale(width, heads))?,
+            out: Linear::load(&weights.under("out_proj"), width, width)?,
+            width,
+        })
+    }
+
+    pub(super) fn project(&self, x: &Tensor) -> Result<Projected, NnError> {
+        let all = self.joined.forward(x)?;
+        let part = |n: usize| all.narrow(1, n * self.width, self.width);
+        Ok(Projected {
+            queries: part(0)?,
+            keys: part(1)?,
+            values: part(2)?,
+        })
+    }
 }
 
-impl Attention {
+/// Cross-attention's projections: queries of the text, keys and values of the audio.
+pub(super) struct CrossAttention {
+    query: Linear,
+    joined: Linear,
+    pub(super) out: Linear,
+    width: usize,
+}
+
+impl CrossAttention {
     pub(super) fn load(weights: &Weights<'_>, width: usize, heads: usize) -> Result<Self, NnError> {
-        let linear = |name: &str, bias| Linear::load(&weights.under(name), width, width, bias);
+        let query = [(weights.under("q_proj"), true)];
+        let heard = [
+            (weights.under("k_proj"), false),
+            (weights.under("v_proj"), true),
+        ];
         Ok(Self {
-            heads,
-            query: linear("q_proj", true)?,
-            key: linear("k_proj", false)?,
-            value: linear("v_proj", true)?,
-            out: linear("out_proj", true)?,
+            query: Linear::join(&query, width, width, query_scale(width, heads))?,
+            joined: Linear::join(&heard, width, width, 1.0)?,
+            out: Linear::load(&weights.under("out_proj"), width, width)?,
+            width,
         })
     }
 
-    /// Keys and values of what `x` holds.
-    pub(super) fn keys_values(&self, x: &Tensor) -> Result<KeysValues, NnError> {
-        Ok(KeysValues {
-            keys: self.split(&self.key.forward(x)?)?,
-            values: self.split(&self.value.forward(x)?)?,
-        })
+    /// Queries, already scaled.
+    pub(super) fn queries(&self, x: &Tensor) -> Result<Tensor, NnError> {
+        self.query.forward(x)
     }
 
-    /// What `x` finds among keys and values. `mask` is added to the scores, `(queries, keys)`.
-    pub(super) fn attend(
-        &self,
-        x: &Tensor,
-        keys: &Tensor,
-        values: &Tensor,
-        mask: Option<&Tensor>,
-    ) -> Result<Tensor, NnError> {
-        let queries = self.query.forward(x)?;
-        let (_, time, width) = queries.dims3()?;
-        let scale = ((width / self.heads) as f64).powf(-0.5);
-        let queries = self.split(&(queries * scale)?)?;
-        let mut scores = queries.matmul(&keys.t()?)?;
-        if let Some(mask) = mask {
-            scores = scores.broadcast_add(mask)?;
-        }
-        let found = ops::softmax_last_dim(&scores)?.matmul(values)?;
-        let found = found.transpose(0, 1)?.reshape((1, time, width))?;
-        self.out.forward(&found)
+    /// Keys and values of what the encoder gave, contiguous.
+    pub(super) fn keys_values(&self, encoded: &Tensor) -> Result<(Tensor, Tensor), NnError> {
+        let both = self.joined.forward(encoded)?;
+        let keys = both.narrow(1, 0, self.width)?.contiguous()?;
+        let values = both.narrow(1, self.width, self.width)?.contiguous()?;
+        Ok((keys, values))
     }
+}
 
-    /// `(1, time, width)` to `(heads, time, width / heads)`.
-    fn split(&self, x: &Tensor) -> Result<Tensor, NnError> {
-        let (_, time, width) = x.dims3()?;
-        let split = x.reshape((time, self.heads, width / self.heads))?;
-        Ok(split.transpose(0, 1)?.contiguous()?)
-    }
+fn query_scale(width: usize, heads: usize) -> f64 {
+    ((width / heads) as f64).powf(-0.5)
 }

@@ -40,6 +40,12 @@ impl LogMel {
         }
     }
 
+    /// Rows of features.
+    #[cfg(test)]
+    pub(super) fn mels(&self) -> usize {
+        self.mels
+    }
+
     /// Features of `pcm` padded with silence to `frames` frames of 10 ms, as `mels` rows of
     /// `frames` values. Samples beyond that are ignored.
     pub(super) fn features(&self, pcm: &[f32], frames: usize) -> Result<Vec<f32>, NnError> {
@@ -82,7 +88,9 @@ fn mirror_ends(pcm: &[f32], samples: usize) -> Vec<f32> {
     const HALF: usize = N_FFT / 2;
     let pcm = &pcm[..pcm.len().min(samples)];
     let mut padded = vec![0f32; samples + N_FFT];
-    padded[HALF..HALF + pcm.len()].copy_from_slice(pcm);
+    for (slot, sample) in padded[HALF..].iter_mut().zip(pcm) {
+        *slot = if sample.is_finite() { *sample } else { 0.0 };
+    }
     for n in 0..HALF {
         padded[HALF - 1 - n] = padded[HALF + 1 + n];
         padded[HALF + samples + n] = padded[HALF + samples - 2 - n];

@@ -1,38 +1,56 @@
-//! Whisper, all sizes, from folders as Hugging Face writes them.
+//! Whisper, tiny to large-v3-turbo, from folders as Hugging Face writes them.
 //!
-//! It takes one utterance and gives its text. It keeps nothing between calls: partial results
-//! come from calling it again with more audio, which is cheap because the window is only as
-//! long as the utterance. It does not find utterances and does not resample.
+//! Windows of audio of all callers are encoded together by length, and their texts decoded
+//! together, one token a step: see [`Rows`]. Nothing is kept of an utterance between windows:
+//! partial results come from hearing it again with more audio, which is cheap because a window
+//! is only as long as the utterance. It does not find utterances, does not resample, and does
+//! not decide whose turn it is.
 
+mod alignment;
 mod config;
 mod decoder;
+mod dictionary;
 mod encoder;
-mod greedy;
+mod guards;
+mod kernels;
 mod layers;
 mod mel;
+mod options;
+mod passage;
+mod random;
+mod row;
+mod rows;
+mod rules;
+mod slots;
 mod split;
 #[cfg(test)]
 mod tests;
 mod vocabulary;
+mod window;
+mod words;
 
 use std::path::Path;
 use std::time::Duration;
 
 use candle_core::Device;
 
+pub use self::alignment::Word;
 use self::config::{Config, GenerationConfig, PreprocessorConfig};
 use self::decoder::Decoder;
+pub use self::dictionary::Dictionary;
 use self::encoder::Encoder;
+pub use self::guards::Guards;
 use self::mel::{HOP, LogMel, N_FFT, SAMPLE_RATE_HZ};
+pub use self::options::WhisperOptions;
+pub use self::passage::{Passage, PassageSegment, Segment, Transcription};
+pub use self::rows::{RowId, Rows};
 use self::vocabulary::Vocabulary;
+pub use self::window::Window;
 use crate::NnError;
 use crate::files::{Safetensors, read_json, read_json_if_there, read_tokenizer};
 
-/// Silence heard after the last sample, in frames of 10 ms. Without it the model sees words
-/// that end at the edge of the window, which it never did in training.
-const SILENCE_FRAMES: usize = 50;
-/// Windows are multiples of this many frames, so that shapes repeat.
-const BUCKET_FRAMES: usize = 50;
+/// Rows that [`Whisper::transcribe`] decodes at once.
+const ROWS: usize = 8;
 
 /// A loaded recogniser. Immutable; share it between threads as you like.
 pub struct Whisper {
@@ -40,33 +58,13 @@ pub struct Whisper {
     encoder: Encoder,
     decoder: Decoder,
     vocabulary: Vocabulary,
+    /// Pairs of decoder block and head whose attention follows the audio.
+    alignment_heads: Vec<(usize, usize)>,
     /// The longest window, in frames of 10 ms.
     frames: usize,
     /// The longest text, prompt included.
     positions: usize,
-}
-
-/// How to transcribe.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct WhisperOptions {
-    /// ISO 639-1 code such as `en`; a region after it is ignored. `None` lets the model decide.
-    /// Models of one language ignore it.
-    pub language: Option<String>,
-    /// Pads to the longest window, as in training, at its full cost. For comparison.
-    pub full_window: bool,
-}
-
-/// What was heard.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Transcription {
-    /// Text, trimmed. Empty when nobody spoke.
-    pub text: String,
-    /// Its tokens, without prompt and end.
-    pub tokens: Vec<u32>,
-    /// Mean natural log-probability per token, the end included; nearer to 0 is surer.
-    pub mean_log_prob: f32,
-    /// Probability that there was no speech, 0 to 1; 0 when the model has no token for that.
-    pub no_speech_prob: f32,
+    device: Device,
 }
 
 impl Whisper {
@@ -102,13 +100,15 @@ impl Whisper {
             encoder: Encoder::load(&weights, &config, device)?,
             decoder: Decoder::load(&weights, &config, device)?,
             vocabulary: Vocabulary::new(tokenizer, &config, &generation, folder)?,
+            alignment_heads: alignment_heads(&config, &generation),
             frames: config.max_source_positions * 2,
             positions: config.max_target_positions,
+            device: device.clone(),
         })
     }
 
     /// The longest audio that one pass hears. Longer audio is cut where it is quietest.
-    pub fn window(&self) -> Duration {
+    pub fn longest_window(&self) -> Duration {
         Duration::from_millis(self.frames as u64 * 10)
     }
 
@@ -117,7 +117,12 @@ impl Whisper {
         self.vocabulary.languages().map(str::to_owned).collect()
     }
 
-    /// Transcribes one utterance: mono samples at 16 kHz, -1 to 1.
+    /// Whether it says time marks, which cut its text into segments.
+    pub fn has_time_marks(&self) -> bool {
+        self.vocabulary.has_marks()
+    }
+
+    /// Transcribes one utterance alone: mono samples at 16 kHz, -1 to 1.
     ///
     /// # Errors
     /// [`NnError::UnknownLanguage`], or a failure of the computation.
@@ -126,52 +131,43 @@ impl Whisper {
         pcm: &[f32],
         options: &WhisperOptions,
     ) -> Result<Transcription, NnError> {
-        let mut tokens = Vec::new();
-        let mut texts = Vec::new();
-        let mut log_prob = 0.0;
-        let mut steps = 0;
-        let mut no_speech_prob = 1f32;
-        for part in split::split(pcm, self.frames * HOP) {
-            let heard = self.hear(part, options)?;
-            log_prob += heard.log_prob;
-            steps += heard.tokens.len() + 1;
-            no_speech_prob = no_speech_prob.min(heard.no_speech_prob);
-            let text = self.vocabulary.text(&heard.tokens)?;
-            if !text.is_empty() {
-                texts.push(text);
+        let parts = self.parts(pcm);
+        let mut rows = self.rows(parts.len().min(ROWS))?;
+        let mut passages = Vec::with_capacity(parts.len());
+        for parts in parts.chunks(ROWS) {
+            let mut ids = Vec::with_capacity(parts.len());
+            for part in parts {
+                let window = self.window(part, options)?;
+                for joined in self.join(&mut rows, vec![(&window, options.clone())])? {
+                    ids.push((joined?, part.len()));
+                }
             }
-            tokens.extend(heard.tokens);
+            let mut heard = Vec::with_capacity(ids.len());
+            while rows.active() > 0 {
+                heard.extend(self.step(&mut rows)?);
+            }
+            heard.sort_by_key(|(id, _)| ids.iter().position(|(own, _)| own == id));
+            for ((_, passage), (_, samples)) in heard.into_iter().zip(ids) {
+                passages.push((passage?, samples));
+            }
         }
-        Ok(Transcription {
-            text: texts.join(" "),
-            tokens,
-            mean_log_prob: log_prob / steps as f32,
-            no_speech_prob,
-        })
+        Ok(Transcription::join(passages))
     }
+}
 
-    /// One pass over at most one window of audio.
-    fn hear(&self, pcm: &[f32], options: &WhisperOptions) -> Result<greedy::Heard, NnError> {
-        let frames = if options.full_window {
-            self.frames
-        } else {
-            self.window_for(pcm.len())
-        };
-        let features = self.mel.features(pcm, frames)?;
-        let encoded = self.encoder.forward(features, frames)?;
-        greedy::decode(
-            &self.decoder,
-            &self.vocabulary,
-            &encoded,
-            options.language.as_deref(),
-            pcm.len() as f32 / SAMPLE_RATE_HZ as f32,
-            self.positions,
-        )
+/// What the model says follows the audio; else every head in the second half of the decoder,
+/// as the reference implementation does for models that do not tell.
+fn alignment_heads(config: &Config, generation: &GenerationConfig) -> Vec<(usize, usize)> {
+    let (blocks, heads) = (config.decoder_layers, config.decoder_attention_heads);
+    let told = generation.alignment_heads.iter().flatten();
+    let told: Vec<_> = told
+        .copied()
+        .filter(|(block, head)| *block < blocks && *head < heads)
+        .collect();
+    if !told.is_empty() {
+        return told;
     }
-
-    /// Frames for so many samples: the audio, some silence, rounded up.
-    fn window_for(&self, samples: usize) -> usize {
-        let frames = samples.div_ceil(HOP) + SILENCE_FRAMES;
-        (frames.div_ceil(BUCKET_FRAMES) * BUCKET_FRAMES).min(self.frames)
-    }
+    (blocks / 2..blocks)
+        .flat_map(|block| (0..heads).map(move |head| (block, head)))
+        .collect()
 }

@@ -1,28 +1,12 @@
-//! The starter model against the golden values that came with it, and against its own clips.
+//! The starter model against the golden values that came with it, and against its own clips;
+//! and how a folder that is not sound is refused.
 
-use std::path::PathBuf;
-
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde::Deserialize;
 
 use super::*;
-
-const FOLDER: &str = "../../models/starter/whisper-starter";
-
-fn folder() -> PathBuf {
-    PathBuf::from(FOLDER)
-}
-
-fn starter() -> Whisper {
-    Whisper::load(&folder(), &Device::Cpu).unwrap()
-}
-
-fn full_window() -> WhisperOptions {
-    WhisperOptions {
-        language: Some("en".to_owned()),
-        full_window: true,
-    }
-}
+use crate::whisper::decoder::Feed;
+use crate::whisper::rules::log_prob;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -64,37 +48,6 @@ fn golden() -> Vec<GoldenClip> {
     let golden: Golden = serde_json::from_str(&text).unwrap();
     assert!(!golden.clips.is_empty());
     golden.clips
-}
-
-/// Samples at 16 kHz; files at 8 kHz are resampled.
-fn read_wav(file: &str) -> Vec<f32> {
-    let mut reader = hound::WavReader::open(folder().join(file)).unwrap();
-    let rate = reader.spec().sample_rate;
-    let pcm: Vec<f32> = reader
-        .samples::<i16>()
-        .map(|sample| f32::from(sample.unwrap()) / 32768.0)
-        .collect();
-    match rate {
-        16_000 => pcm,
-        8_000 => doubled(&pcm),
-        other => panic!("{file} is at {other} Hz"),
-    }
-}
-
-/// Twice the rate, by a windowed sinc.
-fn doubled(pcm: &[f32]) -> Vec<f32> {
-    const REACH: isize = 16;
-    let at = |n: isize| usize::try_from(n).ok().and_then(|n| pcm.get(n)).copied();
-    let between = |n: usize| -> f32 {
-        (1 - REACH..=REACH)
-            .map(|tap| {
-                let x = std::f32::consts::PI * (0.5 - tap as f32);
-                let window = (x / (2 * REACH) as f32).cos().powi(2);
-                at(n as isize + tap).unwrap_or(0.0) * x.sin() / x * window
-            })
-            .sum()
-    };
-    (0..pcm.len()).flat_map(|n| [pcm[n], between(n)]).collect()
 }
 
 fn close(found: f64, expected: f64, tolerance: f64, what: &str) {
@@ -139,7 +92,7 @@ fn encode(whisper: &Whisper, file: &str) -> Tensor {
     let features = whisper.mel.features(&read_wav(file), whisper.frames);
     whisper
         .encoder
-        .forward(features.unwrap(), whisper.frames)
+        .forward(&[&features.unwrap()], whisper.frames)
         .unwrap()
 }
 
@@ -167,18 +120,28 @@ fn the_first_step_equals_the_reference() {
     let whisper = starter();
     for clip in golden() {
         let encoded = encode(&whisper, &clip.file);
-        let mut memory = whisper.decoder.listen(&encoded).unwrap();
-        let (start, rest) = clip.prompt_ids.split_first().unwrap();
-        let logits = whisper.decoder.step(&mut memory, &[*start]).unwrap();
-        assert_eq!(whisper.vocabulary.start(), *start);
-        assert_eq!(whisper.vocabulary.prompt(None, &logits).unwrap(), rest);
-        let total: f32 = logits.iter().map(|logit| logit.exp()).sum();
-        let silence = logits[whisper.vocabulary.no_speech.unwrap() as usize].exp() / total;
+        let mut slots = whisper.decoder.slots(1).unwrap();
+        whisper.decoder.listen(&mut slots, &encoded, &[0]).unwrap();
+        let prompt = &clip.prompt_ids;
+        let feed = Feed {
+            slot: 0,
+            tokens: prompt,
+            wanted: &[0, prompt.len() - 1],
+        };
+        let logits = whisper.decoder.step(&mut slots, &[feed]).unwrap();
+        let logits: Vec<Vec<f32>> = logits.into_rows().collect();
+        assert_eq!(whisper.vocabulary.start(), prompt[0]);
+        assert_eq!(
+            whisper.vocabulary.heard_language(&logits[0]),
+            Some(prompt[1])
+        );
+        let task: Vec<u32> = whisper.vocabulary.task(false).collect();
+        assert_eq!(task, prompt[2..]);
+        let silence = log_prob(&logits[0], whisper.vocabulary.no_speech.unwrap()).exp();
         let expected = clip.probability_after_startoftranscript["<|nospeech|>"];
         close(silence.into(), expected.into(), 1e-3, &clip.file);
-        let logits = whisper.decoder.step(&mut memory, rest).unwrap();
         for expected in &clip.first_step_top10 {
-            let found = logits[expected.id];
+            let found = logits[1][expected.id];
             close(found.into(), expected.logit.into(), 5e-3, &clip.file);
         }
     }
@@ -199,7 +162,7 @@ fn the_text_equals_the_reference() {
 }
 
 /// Substitutions, insertions and deletions.
-fn word_errors(reference: &str, heard: &str) -> usize {
+pub(super) fn word_errors(reference: &str, heard: &str) -> usize {
     let heard: Vec<&str> = heard.split_whitespace().collect();
     let mut row: Vec<usize> = (0..=heard.len()).collect();
     for (r, word) in reference.split_whitespace().enumerate() {
@@ -215,14 +178,14 @@ fn word_errors(reference: &str, heard: &str) -> usize {
 }
 
 #[test]
-fn word_errors_are_counted() {
+pub(super) fn word_errors_are_counted() {
     assert_eq!(word_errors("a b c", "a b c"), 0);
     assert_eq!(word_errors("a b c", "a x c d"), 2);
     assert_eq!(word_errors("a b c", ""), 3);
 }
 
 /// Clips with their words, and what the reference implementation heard.
-fn clips() -> Vec<(String, String, String)> {
+pub(super) fn clips() -> Vec<(String, String, String)> {
     let table = std::fs::read_to_string(folder().join("clips/transcripts.tsv")).unwrap();
     let mut lines = table
         .lines()
@@ -286,7 +249,10 @@ fn audio_longer_than_the_window_is_heard_in_parts() {
         pcm.extend(read_wav(&clip.file));
         pcm.extend([0.0; 8_000]);
     }
-    let options = WhisperOptions::default();
+    let options = WhisperOptions {
+        guards: Guards::once(),
+        ..WhisperOptions::default()
+    };
     let hear = |pcm: &[f32]| whisper.transcribe(pcm, &options).unwrap();
     let whole = hear(&pcm);
     let parts = split::split(&pcm, whisper.frames * HOP);
@@ -300,7 +266,7 @@ fn audio_longer_than_the_window_is_heard_in_parts() {
 fn a_language_that_the_model_lacks_is_refused() {
     let options = WhisperOptions {
         language: Some("xx".to_owned()),
-        full_window: false,
+        ..WhisperOptions::default()
     };
     let error = starter().transcribe(&[0.0; 16_000], &options).unwrap_err();
     assert_eq!(error.to_string(), "the model does not know the language xx");
