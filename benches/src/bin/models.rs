@@ -107,7 +107,7 @@ fn one_reply(model: &Arc<Llama>, run: usize) -> anyhow::Result<Speed> {
         max_tokens: REPLY_TOKENS,
         ..GenerateOptions::default()
     };
-    let mut chat = Chat::new(Arc::clone(model), 1);
+    let mut chat = Chat::new(Arc::clone(model), 1)?;
     let mut reply = chat.generate(&conversation, &options)?;
     let start = Instant::now();
     let mut first = None;

@@ -5,6 +5,7 @@
 //! is decided by the engine.
 #![forbid(unsafe_code)]
 
+mod cpu;
 mod error;
 mod files;
 pub mod llama;

@@ -102,11 +102,11 @@ impl Source {
 
     /// GGUF files of the Llama architecture store the rows of queries and keys such that the
     /// two halves of a rotated pair are neighbours. Here a pair is half a head apart, as in
-    /// Hugging Face's files and in GGUF files of Qwen 2. This gives, for each row here, its row
+    /// Hugging Face's files and in GGUF files of Qwen. This gives, for each row here, its row
     /// in the file.
     fn row_order(&self, name: &str, config: &Config) -> Option<Vec<u32>> {
         let Self::Gguf(gguf) = self else { return None };
-        if gguf.text("general.architecture").ok()? == "qwen2" {
+        if gguf.text("general.architecture").ok()?.starts_with("qwen") {
             return None;
         }
         let heads = if name.contains("self_attn.q_proj") {
@@ -154,6 +154,8 @@ fn gguf_name(name: &str) -> String {
         }
     }
     let in_block = [
+        ("self_attn.q_norm", "attn_q_norm"),
+        ("self_attn.k_norm", "attn_k_norm"),
         ("self_attn.q_proj", "attn_q"),
         ("self_attn.k_proj", "attn_k"),
         ("self_attn.v_proj", "attn_v"),
