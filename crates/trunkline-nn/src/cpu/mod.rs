@@ -2,7 +2,8 @@
 //! operation for. Each says what it computes, not for which model.
 //!
 //! Vector instructions come by [`pulp`], which asks the processor once what it has; there is no
-//! `unsafe` here. Nothing here splits work between threads: that is for whoever calls.
+//! `unsafe` here.
 
+pub(crate) mod affine;
 pub(crate) mod softmax;
 pub(crate) mod tile;

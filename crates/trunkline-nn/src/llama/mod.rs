@@ -32,7 +32,7 @@ use candle_core::Device;
 pub use self::plan::ComputePlan;
 pub use self::pool::{BLOCK_TOKENS, KvPool};
 pub use self::reply::{Reply, Step, Usage};
-pub use self::rows::{Logits, Row, Wanted};
+pub use self::rows::{Logits, Row};
 pub use self::sampler::GenerateOptions;
 pub use self::scores::{Choice, Score};
 pub use self::template::{Message, Role};

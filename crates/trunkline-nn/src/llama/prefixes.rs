@@ -3,7 +3,7 @@
 
 use super::network::Network;
 use super::pool::{BLOCK_TOKENS, KvPool};
-use super::rows::{Logits, Row, Wanted};
+use super::rows::{Logits, Row};
 use crate::NnError;
 
 /// A kept prefix is extended in place when at most this much of its end is of no use. If more
@@ -117,7 +117,7 @@ impl Prefix {
             tokens,
             start: self.tokens.len(),
             blocks: &self.blocks,
-            wanted: Wanted::Last,
+            logits: 1,
         };
         let logits = network.step(pool, &[row])?;
         self.tokens.extend_from_slice(tokens);

@@ -15,19 +15,9 @@ pub struct Row<'a> {
     /// The sequence's blocks, in order, with room for the new tokens. Those that new tokens fall
     /// into belong to this row alone.
     pub blocks: &'a [u32],
-    /// After which of the new tokens it is asked what follows.
-    pub wanted: Wanted,
-}
-
-/// After which of a row's new tokens the logits are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// After none: more of the prompt is to come.
-    Nothing,
-    /// After the last one.
-    Last,
-    /// After each of them.
-    All,
+    /// What follows is wanted for so many tokens at the end of the new ones: 0 where more of the
+    /// prompt is to come, 1 for the last, all to score what is said.
+    pub logits: usize,
 }
 
 /// The logits that a step was asked for.
@@ -45,7 +35,7 @@ impl Logits {
         let lines = rows
             .iter()
             .map(|row| {
-                let (first, count) = (next, row.wanted.count(row.tokens.len()));
+                let (first, count) = (next, row.logits.min(row.tokens.len()));
                 next += count;
                 (first, count)
             })
@@ -70,16 +60,6 @@ impl Logits {
         let line = (first + count).checked_sub(1).filter(|_| count > 0)?;
         let start = line * self.vocabulary;
         self.values.get_mut(start..start + self.vocabulary)
-    }
-}
-
-impl Wanted {
-    fn count(self, tokens: usize) -> usize {
-        match self {
-            Self::Nothing => 0,
-            Self::Last => 1,
-            Self::All => tokens,
-        }
     }
 }
 
@@ -134,7 +114,7 @@ impl<'a> Packed<'a> {
             }
             packed.tokens.extend_from_slice(row.tokens);
             packed.positions.extend(row.start..end);
-            let asked = count - row.wanted.count(count)..count;
+            let asked = count - row.logits.min(count)..count;
             packed.wanted.extend(asked.map(|at| (first + at) as u32));
             packed.rows.push(PackedRow {
                 first,

@@ -6,7 +6,7 @@
 
 use super::pool::KvPool;
 use super::prefixes::Prefix;
-use super::rows::{Row, Wanted};
+use super::rows::Row;
 use super::{Llama, in_pool};
 use crate::NnError;
 
@@ -83,7 +83,7 @@ pub(super) fn score(
             tokens: &option[..option.len() - 1],
             start,
             blocks,
-            wanted: Wanted::All,
+            logits: option.len() - 1,
         })
         .collect();
     let logits = in_pool(|| model.network().step(pool, &rows))?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::quantized::{QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
 
 use super::config::Config;
@@ -23,14 +23,6 @@ pub(super) enum Matrix {
 }
 
 impl Matrix {
-    /// Its format in the file; `None` for floating point.
-    pub(super) fn format(&self) -> Option<GgmlDType> {
-        match self {
-            Self::Dense(_) => None,
-            Self::Quantized(tensor) => Some(tensor.dtype()),
-        }
-    }
-
     pub(super) fn dense(&self) -> Result<Tensor, NnError> {
         Ok(match self {
             Self::Dense(tensor) => tensor.clone(),
@@ -127,7 +119,7 @@ impl Source {
 }
 
 /// The rows of a quantized matrix in another order, or some of them, bit for bit.
-pub(super) fn select_rows(tensor: &QTensor, rows: &[u32]) -> Result<QTensor, NnError> {
+fn select_rows(tensor: &QTensor, rows: &[u32]) -> Result<QTensor, NnError> {
     let (_, inputs) = tensor.shape().dims2()?;
     let dtype = tensor.dtype();
     let row_bytes = inputs / dtype.block_size() * dtype.type_size();
@@ -177,6 +169,8 @@ fn gguf_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::quantized::GgmlDType;
+
     use super::*;
 
     #[test]

@@ -22,10 +22,14 @@ struct Sequence<'m> {
 
 impl<'m> Sequence<'m> {
     fn new(network: &'m Network) -> Self {
-        let blocks = network.config().context.div_ceil(BLOCK_TOKENS);
+        Self::in_blocks_of(network, BLOCK_TOKENS)
+    }
+
+    fn in_blocks_of(network: &'m Network, tokens: usize) -> Self {
+        let blocks = network.config().context.div_ceil(tokens);
         Self {
             network,
-            pool: network.new_pool(blocks, BLOCK_TOKENS).unwrap(),
+            pool: network.new_pool(blocks, tokens).unwrap(),
             // Not in the order of the pool.
             blocks: (0..blocks as u32).rev().collect(),
             known: 0,
@@ -38,7 +42,7 @@ impl<'m> Sequence<'m> {
             tokens,
             start: self.known,
             blocks: &self.blocks,
-            wanted: Wanted::All,
+            logits: tokens.len(),
         };
         let logits = self.network.step(&mut self.pool, &[row]).unwrap();
         self.known += tokens.len();

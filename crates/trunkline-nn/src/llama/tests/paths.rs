@@ -24,8 +24,7 @@ fn in_pieces(network: &Network, tokens: &[u32], piece: usize) -> Vec<Vec<f32>> {
 fn in_chunks_at_once_and_token_by_token_are_the_same() {
     // Several blocks.
     let tokens = tokens(300);
-    // Eight bits round activations, so that a difference in the last bit may become one step.
-    for (plan, tolerance) in [(ComputePlan::Dense, TOLERANCE), (ComputePlan::Packed, 0.2)] {
+    for (plan, tolerance) in [(ComputePlan::Dense, TOLERANCE), (ComputePlan::Packed, 0.0)] {
         let model = made::load(LLAMA, plan);
         let whole = logits_of(&model.network, &tokens);
         for piece in [1, 7, 64] {
@@ -75,14 +74,8 @@ fn a_quantized_file_loads_under_every_plan() {
     made::write_gguf(&file, LLAMA, GgmlDType::Q8_0);
     let load = |plan| Llama::load_as(&file, &Device::Cpu, plan).unwrap();
     let expected = logits_of(&load(ComputePlan::Dense).network, &tokens(9));
-    for plan in [
-        ComputePlan::Doubled,
-        ComputePlan::Packed,
-        ComputePlan::AsStored,
-    ] {
-        let found = logits_of(&load(plan).network, &tokens(9));
-        for (found, expected) in found.iter().zip(&expected) {
-            assert_close(found, expected, 0.3);
-        }
+    let found = logits_of(&load(ComputePlan::Packed).network, &tokens(9));
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_close(found, expected, 1e-3);
     }
 }

@@ -196,17 +196,11 @@ fn every_member_of_the_family_equals_the_reference() {
 
 #[test]
 fn eight_bits_stay_near_the_reference() {
-    for plan in [
-        ComputePlan::Doubled,
-        ComputePlan::Packed,
-        ComputePlan::AsStored,
-    ] {
-        let model = made::load(QWEN_2, plan);
-        let found = logits_of(&model.network, &tokens());
-        let expected = Reference::new(QWEN_2).logits(&tokens());
-        for (found, expected) in found.iter().zip(&expected) {
-            let expected: Vec<f32> = expected.iter().map(|v| *v as f32).collect();
-            assert_close(found, &expected, 0.3);
-        }
+    let model = made::load(QWEN_2, ComputePlan::Packed);
+    let found = logits_of(&model.network, &tokens());
+    let expected = Reference::new(QWEN_2).logits(&tokens());
+    for (found, expected) in found.iter().zip(&expected) {
+        let expected: Vec<f32> = expected.iter().map(|v| *v as f32).collect();
+        assert_close(found, &expected, 0.1);
     }
 }
