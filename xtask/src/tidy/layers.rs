@@ -16,6 +16,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("trunkline-workflow", 0),
     ("trunkline-inference", 1),
     ("trunkline-leg", 1),
+    ("trunkline-scheduler", 1),
     ("trunkline-nn", 1),
     ("trunkline-engine", 1),
     ("trunkline-media", 2),
