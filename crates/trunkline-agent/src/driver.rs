@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use trunkline_inference::{
     ChatRequest, ChoiceRequest, Sampling, SpeechEvent, SpeechRequest, TranscribeOptions,
-    TranscriberInput,
+    TranscriberInput, Urgency,
 };
 use trunkline_leg::{
     AudioSource, CallLeg, LegEvent, MediaTick, PlayoutChunk, SAMPLE_RATE_HZ, SignallingCommand,
@@ -240,6 +240,7 @@ impl Driver {
                     messages,
                     options,
                     neutral,
+                    urgency: Urgency::TurnCritical,
                 });
                 self.keep(
                     request,
@@ -258,6 +259,7 @@ impl Driver {
                     max_tokens,
                     sampling,
                     stop,
+                    ..ChatRequest::default()
                 });
                 self.keep(
                     request,
@@ -320,6 +322,7 @@ impl Driver {
         let options = TranscribeOptions {
             language: self.core.language().map(str::to_owned),
             partials: true,
+            ..TranscribeOptions::default()
         };
         match self.parts.transcriber.open(options) {
             Ok(session) => {
@@ -378,7 +381,11 @@ impl Driver {
         let request = SpeechRequest {
             text: clause.text.clone(),
             voice: self.parts.voice_name.clone(),
-            speed: 1.0,
+            urgency: match clause.number {
+                0 => Urgency::TurnCritical,
+                _ => Urgency::Playing,
+            },
+            ..SpeechRequest::default()
         };
         match self.parts.voice.synthesize(request) {
             Ok(stream) => {

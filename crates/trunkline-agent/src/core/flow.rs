@@ -402,10 +402,7 @@ fn messages(prompt: Prompt) -> Vec<ChatMessage> {
                 PromptRole::User => ChatRole::User,
                 PromptRole::Assistant => ChatRole::Assistant,
             };
-            ChatMessage {
-                role,
-                content: message.text,
-            }
+            ChatMessage::new(role, message.text)
         })
         .collect()
 }

@@ -55,6 +55,7 @@ impl Rig {
         let options = TranscribeOptions {
             language: None,
             partials,
+            ..TranscribeOptions::default()
         };
         (self.queue.open(options, sender).unwrap(), events)
     }
@@ -355,6 +356,7 @@ fn the_starter_model_hears_a_phrase_with_partials_and_a_final() {
     let options = TranscribeOptions {
         language: Some("en".to_owned()),
         partials: true,
+        ..TranscribeOptions::default()
     };
     let mut session = model.open(options).unwrap();
     let mut pcm = clip("phrase_06.wav");

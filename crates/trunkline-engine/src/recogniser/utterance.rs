@@ -138,6 +138,8 @@ impl Utterance {
             text: result.text.clone(),
             mean_log_prob: result.mean_log_prob,
             no_speech_prob: result.no_speech_prob,
+            language: None,
+            segments: Vec::new(),
             audio: duration_of(self.pcm.len()),
             compute: now.saturating_duration_since(since),
         }
