@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bert;
+mod cpu;
 mod error;
 mod files;
 pub mod llama;
