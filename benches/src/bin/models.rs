@@ -132,6 +132,7 @@ fn measure_hearing(report: &mut Report) -> anyhow::Result<()> {
     let options = WhisperOptions {
         language: Some("en".to_owned()),
         full_window: false,
+        ..WhisperOptions::default()
     };
     let mut best = Duration::MAX;
     for _ in 0..RUNS {
