@@ -342,7 +342,7 @@ pub struct Latency {
     pub stt_final_ms: Option<u32>,
     /// From the final transcript to the language model's first token or choice.
     pub llm_first_token_ms: Option<u32>,
-    /// From the first words to say to the first sample sent.
+    /// From where the last part before it ended (or the key) to the first sample sent.
     pub first_audio_ms: Option<u32>,
     /// From the caller's last sound (or key) to the agent's first sample sent.
     pub voice_to_voice_ms: Option<u32>,

@@ -18,6 +18,8 @@ pub(crate) struct TurnDraft {
     waits_from: Option<CallTime>,
     /// When the caller's words were known.
     transcribed: Option<CallTime>,
+    /// When the language model first answered in it.
+    model_answered: Option<CallTime>,
     first_words: Option<CallTime>,
     first_sample: Option<CallTime>,
 }
@@ -81,6 +83,7 @@ impl TurnDraft {
             && let Some(transcribed) = self.transcribed
         {
             self.latency.llm_first_token_ms = millis(transcribed, at);
+            self.model_answered = Some(at);
         }
     }
 
@@ -95,7 +98,13 @@ impl TurnDraft {
             return;
         }
         self.first_sample = Some(at);
-        self.latency.first_audio_ms = self.first_words.and_then(|words| millis(words, at));
+        // From where the last measured part ended, so that the parts add up to the whole.
+        let since = self
+            .model_answered
+            .or(self.transcribed)
+            .or(self.waits_from)
+            .or(self.first_words);
+        self.latency.first_audio_ms = since.and_then(|since| millis(since, at));
         self.latency.voice_to_voice_ms = self.waits_from.and_then(|since| millis(since, at));
     }
 
@@ -131,5 +140,37 @@ impl TurnDraft {
             interrupted: self.interrupted,
             latency: self.latency,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(millis: u64) -> CallTime {
+        CallTime::from_millis(millis)
+    }
+
+    #[test]
+    fn the_parts_add_up_when_a_model_wrote_the_words() {
+        let mut draft = TurnDraft::after_words(ms(0), "where", ms(1000), ms(1600), ms(1700));
+        draft.model_answered(ms(2000));
+        draft.model_answered(ms(2200));
+        draft.words_known(ms(2500));
+        draft.sounds(ms(2600));
+        let latency = draft.finish(0, String::new()).latency;
+        assert_eq!(latency.llm_first_token_ms, Some(300));
+        assert_eq!(latency.first_audio_ms, Some(600));
+        assert_eq!(latency.voice_to_voice_ms, Some(600 + 100 + 300 + 600));
+    }
+
+    #[test]
+    fn a_greeting_waits_for_its_voice_alone() {
+        let mut draft = TurnDraft::greeting();
+        draft.words_known(ms(100));
+        draft.sounds(ms(250));
+        let latency = draft.finish(0, String::new()).latency;
+        assert_eq!(latency.first_audio_ms, Some(150));
+        assert_eq!(latency.voice_to_voice_ms, None);
     }
 }
