@@ -87,6 +87,14 @@ impl ModelsConfig {
     }
 }
 
+/// Architectures that the language model's engine runs.
+const LLAMA_FAMILY: [Architecture; 4] = [
+    Architecture::Llama,
+    Architecture::Qwen2,
+    Architecture::Qwen3,
+    Architecture::Mistral,
+];
+
 /// The running models of a deployment.
 #[derive(Clone)]
 pub struct Models {
@@ -120,7 +128,7 @@ impl Models {
             None
         } else {
             let model = ready(&store, &config.llm, Task::Llm)?;
-            require(&model, &[Architecture::Llama, Architecture::Qwen2])?;
+            require(&model, &LLAMA_FAMILY)?;
             Some(Arc::new(LlamaChat::load(&model)?))
         };
         let voice: Arc<dyn Synthesizer> = if config.tts == instant::NAME {
@@ -145,7 +153,7 @@ impl Models {
     pub fn warm_up(&self, conversations: Vec<Vec<ChatMessage>>) {
         if let Some(chat) = &self.llama {
             for messages in conversations {
-                chat.warm_up(messages);
+                chat.warm_up(&messages);
             }
         }
     }
@@ -155,7 +163,7 @@ impl Models {
     pub fn warm_up_choices(&self, choices: Vec<(Vec<ChatMessage>, Vec<String>)>) {
         if let Some(chat) = &self.llama {
             for (neutral, options) in choices {
-                chat.warm_up_choice(neutral, options);
+                chat.warm_up_choice(&neutral, &options);
             }
         }
     }

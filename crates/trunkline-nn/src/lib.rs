@@ -13,9 +13,7 @@ pub mod whisper;
 
 pub use candle_core::Device;
 pub use error::NnError;
-pub use llama::{
-    Chat, Choice, ComputePlan, GenerateOptions, Llama, Message, Reply, Role, Score, Step, Usage,
-};
+pub use llama::Llama;
 pub use whisper::{Transcription, Whisper, WhisperOptions};
 
 /// Variables that a process which computes on the CPU should start with.
