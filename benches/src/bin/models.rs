@@ -4,21 +4,18 @@
 //! computation per second of audio. Expects the starter models on the disk, and `flite`.
 
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use trunkline_audio::Wav;
 use trunkline_benches::{Better, Report, repository_root};
-use trunkline_nn::{
-    Chat, ENVIRONMENT, GenerateOptions, Llama, Message, Role, Step, Whisper, WhisperOptions, cpu,
-    environment_is_set,
-};
+use trunkline_engine::{Catalog, LlamaChat, ModelStore};
+use trunkline_inference::{ChatDelta, ChatMessage, ChatModel as _, ChatRequest};
+use trunkline_nn::{ENVIRONMENT, Whisper, WhisperOptions, cpu, environment_is_set};
 
-/// Looked for in the models folder; the first that is there is measured.
-const LANGUAGE_MODELS: [&str; 2] = ["smollm2-135m", "smollm2-135m-instruct"];
+const LANGUAGE_MODEL: &str = "smollm2-135m";
 
 /// Replies are cut here, so that every run decodes about as much.
 const REPLY_TOKENS: usize = 64;
@@ -53,74 +50,52 @@ struct Speed {
 }
 
 fn measure_language(report: &mut Report) -> anyhow::Result<()> {
-    let folder = language_model()?;
-    let model = Llama::load(&folder, &cpu())?;
-    let ours = language_speed(model, RUNS)?;
-    let higher = Better::Higher;
-    report.add("llm_prefill_tok_s", ours.prefill, "tok/s", 300.0, higher);
-    report.add("llm_decode_tok_s", ours.decode, "tok/s", 60.0, higher);
-    Ok(())
-}
-
-fn language_model() -> anyhow::Result<PathBuf> {
     let models = trunkline_engine::default_models_dir();
-    LANGUAGE_MODELS
-        .iter()
-        .map(|name| models.join(name))
-        .find(|folder| folder.is_dir())
-        .with_context(|| {
-            let name = LANGUAGE_MODELS[0];
-            format!(
-                "{} has no {name}: run `trunkline models pull {name}`",
-                models.display()
-            )
-        })
-}
-
-fn language_speed(model: Llama, runs: usize) -> anyhow::Result<Speed> {
-    let model = Arc::new(model);
+    let store = ModelStore::open(&models, Catalog::embedded()?)?;
+    let chat = LlamaChat::load(&store.locate(LANGUAGE_MODEL)?)?;
     let mut best = Speed::default();
-    for run in 0..runs {
-        let speed = one_reply(&model, run)?;
+    for run in 0..RUNS {
+        let speed = one_reply(&chat, run)?;
         best.prefill = best.prefill.max(speed.prefill);
         best.decode = best.decode.max(speed.decode);
     }
-    Ok(best)
+    let higher = Better::Higher;
+    report.add("llm_prefill_tok_s", best.prefill, "tok/s", 300.0, higher);
+    report.add("llm_decode_tok_s", best.decode, "tok/s", 60.0, higher);
+    Ok(())
 }
 
 /// A prompt as long as a front desk's, and a reply. `run` makes each prompt another one.
-fn one_reply(model: &Arc<Llama>, run: usize) -> anyhow::Result<Speed> {
+fn one_reply(chat: &LlamaChat, run: usize) -> anyhow::Result<Speed> {
     let hours = "The clinic is open from eight until six, and the pharmacy until seven. ";
-    let message = |role, content: String| Message { role, content };
-    let conversation = [
-        message(Role::System, format!("Run {run}. {}", hours.repeat(12))),
-        message(Role::User, "Tell me a long story about the sea.".to_owned()),
-    ];
-    let options = GenerateOptions {
+    let mut reply = chat.generate(ChatRequest {
+        messages: vec![
+            ChatMessage::system(format!("Run {run}. {}", hours.repeat(12))),
+            ChatMessage::user("Tell me a long story about the sea."),
+        ],
         max_tokens: REPLY_TOKENS,
-        ..GenerateOptions::default()
-    };
-    let mut chat = Chat::new(Arc::clone(model), 1)?;
-    let mut reply = chat.generate(&conversation, &options)?;
-    let start = Instant::now();
-    let mut first = None;
-    let usage = loop {
-        match reply.step()? {
-            Step::Quiet => {}
-            Step::Text(_) => {
-                first.get_or_insert_with(|| start.elapsed());
+        ..ChatRequest::default()
+    })?;
+    loop {
+        match reply.deltas.blocking_recv() {
+            Some(ChatDelta::Done {
+                prompt_tokens,
+                reply_tokens,
+                first_token,
+                compute,
+                ..
+            }) => {
+                let rest = compute.saturating_sub(first_token);
+                return Ok(Speed {
+                    prefill: prompt_tokens as f64 / first_token.as_secs_f64(),
+                    decode: reply_tokens.saturating_sub(1) as f64 / rest.as_secs_f64(),
+                });
             }
-            Step::Done(usage) => break usage,
+            Some(ChatDelta::Failed(error)) => return Err(error.into()),
+            Some(_) => {}
+            None => bail!("the reply just ended"),
         }
-    };
-    let Some(first) = first else {
-        bail!("the model replied with nothing");
-    };
-    let rest = start.elapsed().saturating_sub(first);
-    Ok(Speed {
-        prefill: usage.prompt_tokens as f64 / first.as_secs_f64(),
-        decode: usage.reply_tokens.saturating_sub(1) as f64 / rest.as_secs_f64(),
-    })
+    }
 }
 
 /// The starter recogniser on its own clips.

@@ -9,8 +9,7 @@
 //!   a [`LlamaChat`], a [`FliteVoice`], or the measuring tools of [`instant`].
 //!
 //! Deliberately not here: the networks themselves (`trunkline-nn`), cutting text into clauses
-//! (`trunkline-inference`), batching across calls (one worker serves one request after the
-//! other), progress bars and printing.
+//! (`trunkline-inference`), what runs when (`trunkline-scheduler`), progress bars and printing.
 #![forbid(unsafe_code)]
 
 mod catalog;
@@ -26,7 +25,7 @@ mod voice;
 mod work_queue;
 
 pub use catalog::{Architecture, Catalog, Manifest, ManifestFile, Source, Task};
-pub use chat::LlamaChat;
+pub use chat::{ChatSettings, LlamaChat};
 pub use embedder::BertEmbedder;
 pub use error::EngineError;
 pub use models::{Elsewhere, InstantConfig, Models, ModelsConfig, load_embedder};

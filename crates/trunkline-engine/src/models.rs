@@ -102,6 +102,14 @@ pub struct Elsewhere {
     pub voice: Option<Arc<dyn Synthesizer>>,
 }
 
+/// Architectures that the language model's engine runs.
+const LLAMA_FAMILY: [Architecture; 4] = [
+    Architecture::Llama,
+    Architecture::Qwen2,
+    Architecture::Qwen3,
+    Architecture::Mistral,
+];
+
 /// The running models of a deployment.
 #[derive(Clone)]
 pub struct Models {
@@ -166,7 +174,7 @@ impl Models {
             None
         } else {
             let model = ready(&store, &config.llm, Task::Llm)?;
-            require(&model, &[Architecture::Llama, Architecture::Qwen2])?;
+            require(&model, &LLAMA_FAMILY)?;
             Some(Arc::new(LlamaChat::load(&model)?))
         };
         let voice: Arc<dyn Synthesizer> = if let Some(given) = elsewhere.voice {
@@ -194,7 +202,7 @@ impl Models {
     pub fn warm_up(&self, conversations: Vec<Vec<ChatMessage>>) {
         if let Some(chat) = &self.llama {
             for messages in conversations {
-                chat.warm_up(messages);
+                chat.warm_up(&messages);
             }
         }
     }
@@ -204,7 +212,7 @@ impl Models {
     pub fn warm_up_choices(&self, choices: Vec<(Vec<ChatMessage>, Vec<String>)>) {
         if let Some(chat) = &self.llama {
             for (neutral, options) in choices {
-                chat.warm_up_choice(neutral, options);
+                chat.warm_up_choice(&neutral, &options);
             }
         }
     }

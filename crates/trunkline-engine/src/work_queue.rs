@@ -84,9 +84,25 @@ impl<T> WorkQueue<T> {
         }
     }
 
-    /// Whether somebody waits for an answer.
-    pub(crate) fn has_urgent(&self) -> bool {
-        !self.lock().urgent.is_empty()
+    /// Everything there is, in order, background work last; waits for something if `wait`.
+    /// `None` when the queue is closed.
+    pub(crate) fn take_all(&self, wait: bool) -> Option<Vec<T>> {
+        let mut state = self.lock();
+        loop {
+            if state.closed.is_some() {
+                return None;
+            }
+            let State {
+                urgent, background, ..
+            } = &mut *state;
+            if !wait || !urgent.is_empty() || !background.is_empty() {
+                return Some(urgent.drain(..).chain(background.drain(..)).collect());
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Refuses everything from now on and hands back what was waiting.
@@ -130,6 +146,17 @@ mod tests {
             [queue.pop(), queue.pop(), queue.pop()],
             [Some(1), Some(2), Some(9)]
         );
+    }
+
+    #[test]
+    fn all_is_taken_at_once_and_nothing_where_nobody_waits() {
+        let queue = WorkQueue::new(2);
+        queue.push_background(9).unwrap();
+        queue.push(1).unwrap();
+        assert_eq!(queue.take_all(true), Some(vec![1, 9]));
+        assert_eq!(queue.take_all(false), Some(Vec::new()));
+        queue.close("gone");
+        assert_eq!(queue.take_all(true), None);
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Constraint, InferenceError, ModelInfo, TokenLogProb, Tool, ToolCall, Urgency};
+use crate::{
+    Anticipation, Constraint, InferenceError, ModelInfo, NoAnticipation, TokenLogProb, Tool,
+    ToolCall, Urgency,
+};
 
 /// A chat-tuned language model.
 pub trait ChatModel: Send + Sync {
@@ -30,6 +33,11 @@ pub trait ChatModel: Send + Sync {
     /// # Errors
     /// As [`ChatModel::generate`]; [`InferenceError::BadRequest`] when the list is empty.
     fn choose(&self, request: ChoiceRequest) -> Result<PendingChoice, InferenceError>;
+
+    /// Begins to compute ahead for a conversation. Does nothing where a model cannot.
+    fn anticipate(&self) -> Box<dyn Anticipation> {
+        Box::new(NoAnticipation)
+    }
 }
 
 /// What a language model can do beyond writing text. The default is nothing.

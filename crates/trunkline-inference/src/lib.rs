@@ -7,6 +7,7 @@
 //! All audio is mono signed 16-bit PCM at [`SAMPLE_RATE_HZ`].
 #![forbid(unsafe_code)]
 
+mod anticipation;
 mod chat;
 mod clause;
 mod constraint;
@@ -18,6 +19,7 @@ mod tests;
 mod transcript;
 mod urgency;
 
+pub use anticipation::{Anticipation, NoAnticipation};
 pub use chat::{
     ChatCapabilities, ChatDelta, ChatMessage, ChatModel, ChatRequest, ChatRole, ChatStream,
     ChoiceRequest, ChoiceResult, FinishReason, PendingChoice, Sampling,

@@ -99,6 +99,9 @@ pub enum NnError {
     /// There is nothing to choose from, or an option is empty.
     #[error("there are no options to score, or one is empty")]
     NoOptions,
+    /// No text has the form that a reply is asked to have, or the form cannot be understood.
+    #[error("the reply cannot have this form: {0}")]
+    Constraint(String),
     /// The model's chat template refused the conversation.
     #[error("the chat template failed: {0}")]
     Template(String),

@@ -15,9 +15,7 @@ pub mod whisper;
 
 pub use candle_core::Device;
 pub use error::NnError;
-pub use llama::{
-    Chat, Choice, ComputePlan, GenerateOptions, Llama, Message, Reply, Role, Score, Step, Usage,
-};
+pub use llama::Llama;
 pub use whisper::{
     Dictionary, Guards, Passage, PassageSegment, RowId, Rows, Segment, Transcription, Whisper,
     WhisperOptions, Window, Word,

@@ -46,6 +46,10 @@ pub enum Architecture {
     Llama,
     /// Qwen2: Llama with biases on the attention's inputs.
     Qwen2,
+    /// Qwen3: Llama with norms on queries and keys.
+    Qwen3,
+    /// Mistral: Llama with a window of attention.
+    Mistral,
     /// Kokoro: StyleTTS 2.
     Kokoro,
     /// Silero's voice activity network.

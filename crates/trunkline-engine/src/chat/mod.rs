@@ -1,39 +1,57 @@
-//! A language model of the Llama family behind [`ChatModel`].
+//! A language model of the Llama family behind [`ChatModel`], shared by many calls.
 //!
-//! One worker thread holds the model and serves one request after the other, in the order
-//! that they came; warm-ups only when nobody waits. A request whose receiver is gone is
-//! dropped at the next token, or the next piece of its prompt. A panic in the model answers the
-//! request with `Unavailable`, and the model is loaded anew.
+//! One worker thread holds the keys and values and computes one step after another: the next
+//! token of every reply that runs, and some more of the prompts that wait. What came in while a
+//! step ran is in the next one. A stream that is dropped is out of the next step. A panic answers
+//! what is open with `Unavailable`, which may be tried again, and the worker begins anew.
+//!
+//! Text becomes tokens on the thread of whoever asks; the worker only computes and speaks.
 
+mod ahead;
+mod choice;
+mod command;
+mod desk;
+mod encode;
+mod failure;
 mod network;
+mod reply;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod worker;
 
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 use trunkline_inference::{
-    ChatMessage, ChatModel, ChatRequest, ChatStream, ChoiceRequest, InferenceError, ModelInfo,
-    PendingChoice,
+    Anticipation, ChatCapabilities, ChatMessage, ChatModel, ChatRequest, ChatStream, ChoiceRequest,
+    InferenceError, ModelInfo, PendingChoice,
 };
+use trunkline_nn::NnError;
+use trunkline_nn::llama::Llama;
+use trunkline_scheduler::Class;
 
 use crate::work_queue::{Refusal, WorkQueue};
 use crate::{EngineError, InstalledModel};
-use network::{LanguageNetwork, LlamaNetwork};
-use worker::{Job, Worker};
-pub(crate) use worker::{in_full, to_inference_error};
+use ahead::Ahead;
+use command::{ChoiceOrder, Command, ReplyOrder};
+pub(crate) use failure::{in_full, to_inference_error};
+use network::{LlamaNetwork, StepNetwork};
+pub use settings::ChatSettings;
+use worker::{Build, Worker};
 
-/// Requests that may wait. A call has at most one or two open, so this is tens of calls, far
-/// beyond what one worker can answer in time.
-const MAX_WAITING: usize = 64;
+/// Orders that may come in during one step. What then waits for its turn is the scheduler's.
+const MAX_ORDERS: usize = 256;
+/// The most alternatives that are given for a token.
+const MOST_ALTERNATIVES: u8 = 20;
 
 /// A language model of the Llama family on a worker thread.
-#[derive(Debug)]
 pub struct LlamaChat {
     name: String,
-    queue: Arc<WorkQueue<Job>>,
+    model: Arc<Llama>,
+    queue: Arc<WorkQueue<Command>>,
+    conversations: AtomicU64,
 }
 
 impl LlamaChat {
@@ -42,71 +60,104 @@ impl LlamaChat {
     /// # Errors
     /// [`EngineError::Start`] naming what is wrong with which file.
     pub fn load(model: &InstalledModel) -> Result<Self, EngineError> {
-        if !trunkline_nn::environment_is_set() {
-            tracing::warn!(
-                variables = ?trunkline_nn::ENVIRONMENT,
-                "not set when the process started; the language model will be slow"
-            );
-        }
-        let folder: PathBuf = model.folder.clone();
-        Self::start(&model.manifest.name, move || {
-            let network = LlamaNetwork::load(&folder).map_err(|error| in_full(&error))?;
-            Ok(Box::new(network) as Box<dyn LanguageNetwork>)
-        })
+        Self::load_with(model, ChatSettings::default())
+    }
+
+    /// As [`LlamaChat::load`], with so much room.
+    ///
+    /// # Errors
+    /// As [`LlamaChat::load`].
+    pub fn load_with(model: &InstalledModel, settings: ChatSettings) -> Result<Self, EngineError> {
+        let name = &model.manifest.name;
+        let loaded = Llama::load(&model.folder, &trunkline_nn::cpu());
+        let loaded = loaded.map_err(|error| EngineError::Start {
+            name: name.clone(),
+            reason: in_full(&error),
+        })?;
+        let build = move |model: &Arc<Llama>| {
+            let network = LlamaNetwork::new(model, &settings);
+            let network = network.map_err(|error| in_full(&error))?;
+            Ok(Box::new(network) as Box<dyn StepNetwork>)
+        };
+        Self::start(name, loaded, settings, Box::new(build))
     }
 
     fn start(
         name: &str,
-        load: impl Fn() -> Result<Box<dyn LanguageNetwork>, String> + Send + 'static,
+        model: Llama,
+        settings: ChatSettings,
+        build: Build,
     ) -> Result<Self, EngineError> {
         let refused = |reason: String| EngineError::Start {
             name: name.to_owned(),
             reason,
         };
-        let queue = Arc::new(WorkQueue::new(MAX_WAITING));
-        let worker = Worker::new(name, load().map_err(refused)?, Box::new(load));
-        let jobs = Arc::clone(&queue);
+        let model = Arc::new(model);
+        let queue = Arc::new(WorkQueue::new(MAX_ORDERS));
+        let worker = Worker {
+            name: name.to_owned(),
+            model: Arc::clone(&model),
+            settings,
+            build,
+        };
+        let desk = worker.desk().map_err(refused)?;
+        let orders = Arc::clone(&queue);
         std::thread::Builder::new()
             .name(format!("llm {name}"))
-            .spawn(move || worker.run(&jobs))
+            .spawn(move || worker.run(desk, &orders))
             .map_err(|error| refused(error.to_string()))?;
         Ok(Self {
             name: name.to_owned(),
+            model,
             queue,
+            conversations: AtomicU64::new(0),
         })
     }
 
-    /// Computes the beginning of a conversation in the background, so that the first request
-    /// which begins alike starts sooner. Nothing happens when too much waits already.
-    pub fn warm_up(&self, messages: Vec<ChatMessage>) {
-        self.in_background(Job::WarmUp { messages });
+    /// Computes the beginning of a conversation in the background and keeps it, so that every
+    /// request which begins alike starts sooner. Nothing happens when too much waits already.
+    pub fn warm_up(&self, messages: &[ChatMessage]) {
+        match encode::prompt(&self.model, messages, 1) {
+            Ok(prompt) => self.in_background(Command::WarmUp { prompt }),
+            Err(error) => tracing::warn!(model = self.name, %error, "a warm-up failed"),
+        }
     }
 
     /// Scores the options of a choice where nothing was said in the background, so that the
     /// first such choice has to score them only once. `neutral` as in [`ChoiceRequest`].
-    pub fn warm_up_choice(&self, neutral: Vec<ChatMessage>, options: Vec<String>) {
-        self.in_background(Job::WarmUpChoice { neutral, options });
+    pub fn warm_up_choice(&self, neutral: &[ChatMessage], options: &[String]) {
+        let order = encode::options(&self.model, options).and_then(|options| {
+            let longest = options.iter().map(Vec::len).max().unwrap_or(0);
+            Ok(ChoiceOrder {
+                class: Class::Background,
+                prompt: None,
+                neutral: Some(encode::prompt(&self.model, neutral, longest)?),
+                options,
+                answer: None,
+            })
+        });
+        match order {
+            Ok(order) => self.in_background(Command::Choose(order)),
+            Err(error) => tracing::warn!(model = self.name, %error, "a warm-up failed"),
+        }
     }
 
-    fn in_background(&self, job: Job) {
-        if self.queue.push_background(job).is_err() {
+    fn in_background(&self, command: Command) {
+        if self.queue.push_background(command).is_err() {
             tracing::debug!(model = self.name, "no room for a warm-up");
         }
     }
 
-    fn push(&self, job: Job) -> Result<(), InferenceError> {
+    fn push(&self, command: Command) -> Result<(), InferenceError> {
         let model = self.name.clone();
-        self.queue.push(job).map_err(|refusal| match refusal {
+        self.queue.push(command).map_err(|refusal| match refusal {
             Refusal::Full => InferenceError::Overloaded { model },
             Refusal::Closed(reason) => InferenceError::Unavailable { model, reason },
         })
     }
 
-    fn bad_request(&self, reason: &str) -> InferenceError {
-        InferenceError::BadRequest {
-            model: self.name.clone(),
-            reason: reason.to_owned(),
-        }
+    fn failure(&self, error: &NnError) -> InferenceError {
+        to_inference_error(&self.name, error)
     }
 }
 
@@ -118,42 +169,80 @@ impl ChatModel for LlamaChat {
         }
     }
 
+    fn capabilities(&self) -> ChatCapabilities {
+        ChatCapabilities {
+            tools: false,
+            constraints: true,
+            logprobs: Some(MOST_ALTERNATIVES),
+            min_p: true,
+            context_tokens: Some(self.model.context()),
+        }
+    }
+
     fn generate(&self, request: ChatRequest) -> Result<ChatStream, InferenceError> {
         self.capabilities().check(&self.name, &request)?;
-        let sampling = request.sampling;
-        let finite = [
-            sampling.temperature,
-            sampling.top_p,
-            sampling.repetition_penalty,
-        ];
-        if finite
-            .iter()
-            .any(|number| !number.is_finite() || *number < 0.0)
-        {
-            return Err(self.bad_request("sampling needs finite numbers from 0"));
-        }
+        let sampling = encode::sampling(&self.name, &request)?;
+        let failure = |error| self.failure(&error);
+        let form = request.constraint.as_ref().map(encode::form).transpose();
+        let constraint = form
+            .and_then(|form| form.map(|form| self.model.constrain(&form)).transpose())
+            .map_err(failure)?;
+        let prompt = encode::prompt(&self.model, &request.messages, 1).map_err(failure)?;
         let (events, deltas) = mpsc::unbounded_channel();
-        self.push(Job::Generate { request, events })?;
+        self.push(Command::Reply(ReplyOrder {
+            prompt,
+            class: encode::class(request.urgency),
+            max_tokens: request.max_tokens,
+            sampling,
+            stop: request.stop,
+            constraint,
+            logprobs: request.logprobs,
+            events,
+        }))?;
         Ok(ChatStream { deltas })
     }
 
     fn choose(&self, request: ChoiceRequest) -> Result<PendingChoice, InferenceError> {
-        if request.options.is_empty() {
-            return Err(self.bad_request("there is nothing to choose from"));
-        }
+        let failure = |error| self.failure(&error);
+        let options = encode::options(&self.model, &request.options).map_err(failure)?;
+        let longest = options.iter().map(Vec::len).max().unwrap_or(0);
+        let prompt = |messages: &[ChatMessage]| encode::prompt(&self.model, messages, longest);
+        let neutral = request.neutral.as_deref().map(prompt).transpose();
         let (answer, choice) = oneshot::channel();
-        self.push(Job::Choose { request, answer })?;
+        self.push(Command::Choose(ChoiceOrder {
+            class: encode::class(request.urgency),
+            prompt: Some(prompt(&request.messages).map_err(failure)?),
+            neutral: neutral.map_err(failure)?,
+            options,
+            answer: Some(answer),
+        }))?;
         Ok(choice)
+    }
+
+    fn anticipate(&self) -> Box<dyn Anticipation> {
+        Box::new(Ahead {
+            id: self.conversations.fetch_add(1, Ordering::Relaxed),
+            model: Arc::clone(&self.model),
+            queue: Arc::clone(&self.queue),
+        })
     }
 }
 
 impl Drop for LlamaChat {
     fn drop(&mut self) {
-        for job in self.queue.close("it was shut down") {
-            job.refuse(&InferenceError::Unavailable {
+        for command in self.queue.close("it was shut down") {
+            command.refuse(&InferenceError::Unavailable {
                 model: self.name.clone(),
                 reason: "it was shut down".to_owned(),
             });
         }
+    }
+}
+
+impl std::fmt::Debug for LlamaChat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LlamaChat")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }

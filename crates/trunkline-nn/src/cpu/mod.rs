@@ -5,5 +5,6 @@
 //! `unsafe` here.
 
 pub(crate) mod affine;
+pub(crate) mod gate;
 pub(crate) mod softmax;
 pub(crate) mod tile;

@@ -68,8 +68,30 @@ struct HuggingFace {
     rope_parameters: Option<Scaling>,
     sliding_window: Option<usize>,
     use_sliding_window: Option<bool>,
-    /// Qwen's count of layers below those with a window.
-    max_window_layers: Option<usize>,
+    /// The newer way to say which layers have a window.
+    layer_types: Option<Vec<String>>,
+}
+
+impl HuggingFace {
+    /// Tokens that each token sees, the same in all layers.
+    fn window(&self, file: &Path) -> Result<Option<usize>, NnError> {
+        // Qwen names a window that it does not use unless it says so.
+        let unless_told = !self.model_type.starts_with("qwen");
+        let used = self.use_sliding_window.unwrap_or(unless_told);
+        let Some(window) = self.sliding_window.filter(|_| used) else {
+            return Ok(None);
+        };
+        let layers = self.layer_types.as_deref().unwrap_or_default();
+        let full = layers.iter().filter(|kind| *kind == "full_attention");
+        match full.count() {
+            0 => Ok(Some(window)),
+            all if all == layers.len() => Ok(None),
+            _ => {
+                let reason = "only some of its layers have a window".to_owned();
+                Err(NnError::unsupported(file, reason))
+            }
+        }
+    }
 }
 
 #[derive(Clone, Deserialize)]
@@ -95,20 +117,12 @@ impl Config {
         let head_width = read
             .head_dim
             .unwrap_or(read.hidden_size / read.num_attention_heads.max(1));
+        let window = read.window(file)?;
         let scaling = read.rope_scaling.or(read.rope_parameters.clone());
         let base = read
             .rope_theta
             .or(read.rope_parameters.and_then(|scaling| scaling.rope_theta))
             .unwrap_or(10_000.0);
-        let window = read.sliding_window.filter(|_| {
-            // Qwen names a window that it does not use unless it says so.
-            let unless_told = !read.model_type.starts_with("qwen");
-            read.use_sliding_window.unwrap_or(unless_told)
-        });
-        if window.is_some() && read.max_window_layers.is_some_and(|layers| layers > 0) {
-            let reason = "only some of its layers have a window".to_owned();
-            return Err(NnError::unsupported(file, reason));
-        }
         let config = Self {
             width: read.hidden_size,
             layers: read.num_hidden_layers,

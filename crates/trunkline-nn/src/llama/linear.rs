@@ -7,6 +7,7 @@ use super::plan::ComputePlan;
 use super::source::{Matrix, Source};
 use crate::NnError;
 use crate::cpu::affine::{AffineMatrix, Blocks};
+use crate::cpu::gate;
 
 /// Where and how a network's weights go.
 pub(super) struct Placement<'a> {
@@ -104,6 +105,37 @@ impl Weights {
     }
 }
 
+/// The gated unit of `(rows, gate and what it lets through)`.
+pub(super) fn swiglu(x: &Tensor) -> Result<Tensor, NnError> {
+    if x.device().is_cpu() && x.dtype() == DType::F32 {
+        Ok(x.apply_op1_no_bwd(&Gate)?)
+    } else {
+        Ok(candle_nn::ops::swiglu(x)?)
+    }
+}
+
+struct Gate;
+
+impl CustomOp1 for Gate {
+    fn name(&self) -> &'static str {
+        "swiglu"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (rows, columns) = layout.shape().dims2()?;
+        let out = gate::swiglu(floats(x, layout)?, columns / 2);
+        Ok((CpuStorage::F32(out), Shape::from((rows, columns / 2))))
+    }
+}
+
+/// The numbers of a tensor that lies in order.
+fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => bail!("the input does not lie in order"),
+    }
+}
+
 struct Product<'a>(&'a AffineMatrix);
 
 impl CustomOp1 for Product<'_> {
@@ -113,14 +145,11 @@ impl CustomOp1 for Product<'_> {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let Self(matrix) = self;
-        let Some((start, end)) = layout.contiguous_offsets() else {
-            bail!("a product wants its input in order");
-        };
         let (rows, inputs) = layout.shape().dims2()?;
         if inputs != matrix.inputs() {
             bail!("a product of {} inputs got {inputs}", matrix.inputs());
         }
-        let out = matrix.forward(&x.as_slice::<f32>()?[start..end]);
+        let out = matrix.forward(floats(x, layout)?);
         Ok((CpuStorage::F32(out), Shape::from((rows, matrix.outputs()))))
     }
 }

@@ -1,60 +1,62 @@
-//! The Llama family on one code path: Llama 2 and 3, SmolLM2, Qwen 2.5, Mistral.
+//! The Llama family on one code path: Llama 2 and 3, SmolLM2, Qwen 2.5 and 3, Mistral.
 //!
-//! [`Llama`] is the loaded model and never changes. [`Chat`] is one worker's use of it: it
-//! keeps the keys and values of recent prompts, so that the next turn of a conversation, or
-//! the next call of the same workflow, computes only what is new. Sequences run one at a time.
+//! [`Llama`] is the loaded model and never changes. One [`step`](Llama::step) computes the new
+//! tokens of many sequences at once; their keys and values lie in a [`KvPool`] of the caller, who
+//! decides what runs when and which sequences share a beginning. Beside it stand the parts of a
+//! reply: what is drawn ([`Sampler`]), in which form ([`Constraint`]), and its text
+//! ([`TextStream`]).
 
 mod attention;
 mod config;
+mod constraint;
 mod gguf;
 mod linear;
 mod network;
 mod plan;
 mod pool;
-mod prefixes;
-mod reply;
 mod rotary;
 mod rows;
 mod sampler;
 mod scores;
 mod source;
+mod spelling;
 mod template;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tokens;
 mod vocabulary;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::OnceLock;
 
 use candle_core::Device;
 
+pub use self::constraint::{Allowed, Constraint, Form};
 pub use self::plan::ComputePlan;
 pub use self::pool::{BLOCK_TOKENS, KvPool};
-pub use self::reply::{Reply, Step, Usage};
 pub use self::rows::{Logits, Row};
-pub use self::sampler::GenerateOptions;
-pub use self::scores::{Choice, Score};
+pub use self::sampler::{Sampler, Sampling};
+pub use self::scores::{Choice, Score, likeliest, log_prob_of};
 pub use self::template::{Message, Role};
+pub use self::text::TextStream;
 
 use self::config::Config;
+use self::constraint::Grammars;
 use self::gguf::Gguf;
 use self::network::Network;
-use self::prefixes::Prefixes;
 use self::source::Source;
 use self::vocabulary::Vocabulary;
 use crate::NnError;
 use crate::files::{Safetensors, files_with_extension, read_json};
-
-/// Tokens of a prompt that are computed at once. Few enough that a worker which looks for
-/// cancelled requests between steps does so several times a second on two cores.
-const CHUNK: usize = 128;
 
 /// A loaded model. Immutable; share it between threads as you like.
 pub struct Llama {
     network: Network,
     vocabulary: Vocabulary,
     plan: ComputePlan,
+    /// Made when the first reply with a form is asked for.
+    grammars: OnceLock<Result<Grammars, String>>,
 }
 
 impl Llama {
@@ -95,6 +97,7 @@ impl Llama {
             network: Network::load(&source, config, plan, device)?,
             vocabulary,
             plan,
+            grammars: OnceLock::new(),
         })
     }
 
@@ -121,16 +124,72 @@ impl Llama {
         Ok(self.vocabulary.encode(text)?.len())
     }
 
-    fn network(&self) -> &Network {
-        &self.network
+    /// Tokens of a conversation, up to where the reply begins.
+    ///
+    /// # Errors
+    /// [`NnError::Template`] or [`NnError::Tokenizer`].
+    pub fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, NnError> {
+        self.vocabulary.prompt(messages)
     }
 
-    fn ends_turn(&self, token: u32) -> bool {
+    /// Tokens of a conversation whose last message is not over: what any continuation of it
+    /// begins with, but for a few tokens at the end.
+    ///
+    /// # Errors
+    /// As [`Llama::prompt`].
+    pub fn open_prompt(&self, messages: &[Message]) -> Result<Vec<u32>, NnError> {
+        self.vocabulary.open_prompt(messages)
+    }
+
+    /// Tokens of a whole reply, the end of the turn included.
+    ///
+    /// # Errors
+    /// As [`Llama::prompt`].
+    pub fn reply(&self, text: &str) -> Result<Vec<u32>, NnError> {
+        self.vocabulary.reply(text)
+    }
+
+    /// Whether a reply is over with this token.
+    pub fn ends_turn(&self, token: u32) -> bool {
         self.vocabulary.ends_turn(token)
     }
 
-    fn decode(&self, tokens: &[u32]) -> Result<String, NnError> {
-        self.vocabulary.decode(tokens)
+    /// The bytes that a token stands for; of markers none.
+    pub fn spelling(&self, token: u32) -> &[u8] {
+        self.vocabulary.spelling(token)
+    }
+
+    /// What becomes certain of a reply's text with one more token.
+    ///
+    /// # Errors
+    /// [`NnError::Tokenizer`].
+    pub fn read(&self, text: &mut TextStream, token: u32) -> Result<String, NnError> {
+        text.push(&self.vocabulary, token)
+    }
+
+    /// What was held back of a reply's text that is over.
+    ///
+    /// # Errors
+    /// [`NnError::Tokenizer`].
+    pub fn read_rest(&self, text: &mut TextStream) -> Result<String, NnError> {
+        text.finish(&self.vocabulary)
+    }
+
+    /// A reply of this form, from its beginning.
+    ///
+    /// # Errors
+    /// [`NnError::Constraint`] when no text has the form, or it cannot be understood;
+    /// [`NnError::NoOptions`].
+    pub fn constrain(&self, form: &Form) -> Result<Constraint, NnError> {
+        let grammars = self.grammars.get_or_init(|| {
+            let spellings = self.vocabulary.spellings().to_vec();
+            let made = Grammars::new(spellings, self.vocabulary.end());
+            made.map_err(|error| error.to_string())
+        });
+        match grammars {
+            Ok(grammars) => grammars.begin(form),
+            Err(reason) => Err(NnError::Constraint(reason.clone())),
+        }
     }
 
     /// A pool for the keys and values of sequences of this model.
@@ -171,111 +230,5 @@ fn gguf_file(path: &Path) -> Result<Option<PathBuf>, NnError> {
             let reason = format!("the folder has {several} GGUF files, name one of them");
             Err(NnError::unsupported(path, reason))
         }
-    }
-}
-
-/// One worker's use of a model, with the prefixes that it keeps.
-pub struct Chat {
-    model: Arc<Llama>,
-    prefixes: Prefixes,
-}
-
-impl Chat {
-    /// Keeps at most `kept_prefixes` prefixes: one per running conversation and one per
-    /// workflow is a good number. Each takes memory for its tokens.
-    ///
-    /// # Errors
-    /// [`NnError::Compute`] when the memory is not there.
-    pub fn new(model: Arc<Llama>, kept_prefixes: usize) -> Result<Self, NnError> {
-        let prefixes = Prefixes::new(&model.network, kept_prefixes)?;
-        Ok(Self { model, prefixes })
-    }
-
-    /// The model.
-    pub fn model(&self) -> &Llama {
-        &self.model
-    }
-
-    /// Begins a reply to a conversation. Nothing is computed before the first step.
-    ///
-    /// # Errors
-    /// [`NnError::PromptTooLong`], [`NnError::Template`] or [`NnError::Tokenizer`].
-    pub fn generate(
-        &mut self,
-        messages: &[Message],
-        options: &GenerateOptions,
-    ) -> Result<Reply<'_>, NnError> {
-        let prompt = self.prompt(messages, 1)?;
-        let at = self.prefixes.begin(&prompt)?;
-        let (prefix, pool) = self.prefixes.at(at);
-        Ok(Reply::new(
-            &self.model,
-            (prefix, pool),
-            prompt,
-            options.clone(),
-        ))
-    }
-
-    /// Scores each of `options` as the whole reply to a conversation.
-    ///
-    /// # Errors
-    /// [`NnError::NoOptions`], or as [`Chat::generate`].
-    pub fn score(
-        &mut self,
-        messages: &[Message],
-        options: &[String],
-    ) -> Result<Vec<Score>, NnError> {
-        let replies: Vec<Vec<u32>> = options
-            .iter()
-            .map(|option| self.model.vocabulary.reply(option))
-            .collect::<Result<_, _>>()?;
-        let said = options.iter().all(|option| !option.trim().is_empty());
-        if options.is_empty() || !said || replies.iter().any(Vec::is_empty) {
-            return Err(NnError::NoOptions);
-        }
-        let longest = replies.iter().map(Vec::len).max().unwrap_or(0);
-        let prompt = self.prompt(messages, longest)?;
-        let at = self.prefixes.begin(&prompt)?;
-        let spare = self.prefixes.spare();
-        let (prefix, pool) = self.prefixes.at(at);
-        let known = prefix.tokens.len();
-        let mut logits = None;
-        for chunk in prompt[known..].chunks(CHUNK) {
-            logits = Some(in_pool(|| prefix.extend(&self.model.network, pool, chunk))?);
-        }
-        let after = logits.as_mut().and_then(|logits| logits.last_mut(0));
-        let after: &[f32] = after.map_or(&[], |after| after);
-        scores::score(&self.model, (prefix, pool, &spare), after, &replies)
-    }
-
-    /// Says which of `options` is the likeliest reply. `neutral` is a conversation like
-    /// `messages` with nothing said in it, see [`Choice::of`].
-    ///
-    /// # Errors
-    /// As [`Chat::score`].
-    pub fn choose(
-        &mut self,
-        messages: &[Message],
-        options: &[String],
-        neutral: Option<&[Message]>,
-    ) -> Result<Choice, NnError> {
-        let scores = self.score(messages, options)?;
-        let neutral = neutral
-            .map(|neutral| self.score(neutral, options))
-            .transpose()?;
-        Ok(Choice::of(&scores, neutral.as_deref()))
-    }
-
-    /// The prompt, if it leaves room for so many tokens of reply.
-    fn prompt(&self, messages: &[Message], room: usize) -> Result<Vec<u32>, NnError> {
-        let prompt = self.model.vocabulary.prompt(messages)?;
-        let limit = self.model.context().saturating_sub(room);
-        if prompt.is_empty() || prompt.len() > limit {
-            return Err(NnError::PromptTooLong {
-                tokens: prompt.len(),
-                limit,
-            });
-        }
-        Ok(prompt)
     }
 }

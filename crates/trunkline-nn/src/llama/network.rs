@@ -6,7 +6,7 @@ use candle_nn::ops;
 
 use super::attention::{Attention, AttentionShape, HeadNorms};
 use super::config::Config;
-use super::linear::{Linear, Placement};
+use super::linear::{Linear, Placement, swiglu};
 use super::plan::ComputePlan;
 use super::pool::{KvLayer, KvPool};
 use super::rotary::Rotation;
@@ -236,7 +236,7 @@ impl Block {
         let found = attention.forward(&projected, kept)?;
         let x = (x + self.out.forward(&found)?)?;
         let normed = ops::rms_norm(&x, &self.inner_norm, epsilon)?;
-        let inner = ops::swiglu(&self.gate_up.forward(&normed)?)?;
+        let inner = swiglu(&self.gate_up.forward(&normed)?)?;
         Ok((x + self.down.forward(&inner)?)?)
     }
 }

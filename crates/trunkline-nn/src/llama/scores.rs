@@ -1,14 +1,6 @@
 //! Scoring a closed list of replies.
 //!
-//! All options are computed side by side in one pass after the prompt: each sees the prompt
-//! and itself, none sees another. The probabilities of an option are those that the model
-//! would have while saying it.
-
-use super::pool::KvPool;
-use super::prefixes::Prefix;
-use super::rows::Row;
-use super::{Llama, in_pool};
-use crate::NnError;
+//! The probabilities of an option are those that the model would have while saying it.
 
 /// How likely an option is as the whole reply.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,62 +44,59 @@ impl Choice {
     }
 }
 
-/// Scores options, each a list of tokens, after a prompt. `after_prompt` are the logits of what
-/// follows it. Each option is a row that shares the prompt's blocks.
-pub(super) fn score(
-    model: &Llama,
-    (prefix, pool, spare): (&Prefix, &mut KvPool, &[u32]),
-    after_prompt: &[f32],
-    options: &[Vec<u32>],
-) -> Result<Vec<Score>, NnError> {
-    let start = prefix.tokens.len();
-    let block = pool.block_tokens();
-    let whole = start / block;
-    let mut spare = spare.iter().copied();
-    let mut tables: Vec<Vec<u32>> = Vec::new();
-    for option in options {
-        let needed = (start + option.len()).div_ceil(block) - whole;
-        let mut table = prefix.blocks[..whole].to_vec();
-        table.extend(spare.by_ref().take(needed));
-        if let Some(own) = table.get(whole).filter(|_| !start.is_multiple_of(block)) {
-            pool.copy_block(prefix.blocks[whole], *own)?;
-        }
-        tables.push(table);
-    }
-    let rows: Vec<Row<'_>> = options
-        .iter()
-        .zip(&tables)
-        .filter(|(option, _)| option.len() > 1)
-        .map(|(option, blocks)| Row {
-            // What follows the last token of an option is nobody's concern.
-            tokens: &option[..option.len() - 1],
-            start,
-            blocks,
-            logits: option.len() - 1,
-        })
-        .collect();
-    let logits = in_pool(|| model.network().step(pool, &rows))?;
-    let mut rows = (0..rows.len()).flat_map(|row| logits.of(row));
-    let mut scores = Vec::with_capacity(options.len());
-    for option in options {
-        let first = option.first().copied().unwrap_or_default();
-        let mut log_prob = log_prob_of(after_prompt, first);
-        for token in option.iter().skip(1) {
-            let row = rows.next().unwrap_or_default();
-            log_prob += log_prob_of(row, *token);
-        }
-        scores.push(Score {
-            log_prob,
-            tokens: option.len(),
-        });
-    }
-    Ok(scores)
-}
-
 /// Natural logarithm of a token's probability.
-fn log_prob_of(logits: &[f32], token: u32) -> f32 {
+pub fn log_prob_of(logits: &[f32], token: u32) -> f32 {
     let top = logits.iter().copied().fold(f32::MIN, f32::max);
     let sum: f32 = logits.iter().map(|logit| (logit - top).exp()).sum();
     let own = logits.get(token as usize).copied();
     own.unwrap_or(f32::NEG_INFINITY) - top - sum.ln()
+}
+
+/// The likeliest tokens with their log-probabilities, the likeliest first.
+pub fn likeliest(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
+    let mut ranked: Vec<(u32, f32)> = (0u32..).zip(logits.iter().copied()).collect();
+    let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    if count < ranked.len() {
+        ranked.select_nth_unstable_by(count, order);
+        ranked.truncate(count);
+    }
+    ranked.sort_by(order);
+    let tokens = ranked.into_iter();
+    tokens
+        .map(|(token, _)| (token, log_prob_of(logits, token)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_probabilities_sum_to_one_and_are_ranked() {
+        let logits = [1.0, 3.0, -2.0, 3.0, 0.5];
+        let all = likeliest(&logits, 9);
+        let total: f32 = all.iter().map(|(_, log_prob)| log_prob.exp()).sum();
+        assert!((total - 1.0).abs() < 1e-6);
+        let first: Vec<u32> = likeliest(&logits, 3)
+            .iter()
+            .map(|(token, _)| *token)
+            .collect();
+        assert_eq!(first, [1, 3, 0]);
+        assert!(likeliest(&logits, 0).is_empty());
+        assert_eq!(log_prob_of(&logits, 99), f32::NEG_INFINITY);
+    }
+
+    #[test]
+    fn a_choice_is_calibrated_by_where_nothing_was_said() {
+        let score = |log_prob| Score {
+            log_prob,
+            tokens: 1,
+        };
+        let (said, silent) = ([score(-1.0), score(-2.0)], [score(-1.0), score(-4.0)]);
+        assert_eq!(Choice::of(&said, None).best, 0);
+        let calibrated = Choice::of(&said, Some(&silent));
+        assert_eq!(calibrated.best, 1);
+        let total: f32 = calibrated.probabilities.iter().sum();
+        assert!((total - 1.0).abs() < 1e-6);
+    }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokenizers::Tokenizer;
 
 use super::gguf::Gguf;
+use super::spelling::spellings;
 use super::template::{CHAT_ML, Message, Role, Template};
 use super::tokens;
 use crate::NnError;
@@ -33,6 +34,8 @@ pub(super) struct Vocabulary {
     ends: Vec<u32>,
     /// What the template puts after a reply.
     end_of_turn: Option<u32>,
+    /// Bytes by token.
+    spellings: Vec<Vec<u8>>,
 }
 
 /// What the files say about a vocabulary.
@@ -108,6 +111,7 @@ impl Vocabulary {
             })
             .transpose()?;
         let mut vocabulary = Self {
+            spellings: spellings(&tokenizer),
             tokenizer,
             template,
             begin,
@@ -154,13 +158,31 @@ impl Vocabulary {
     /// Tokens of a conversation, up to where the reply begins.
     pub(super) fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, NnError> {
         let text = self.chat_template()?.render(messages, true)?;
-        let mut tokens = self.encode(&text)?;
+        self.begun(&text)
+    }
+
+    /// Tokens of a sequence from its beginning.
+    fn begun(&self, text: &str) -> Result<Vec<u32>, NnError> {
+        let mut tokens = self.encode(text)?;
         if let Some(begin) = self.begin.filter(|_| self.add_begin)
             && tokens.first() != Some(&begin)
         {
             tokens.insert(0, begin);
         }
         Ok(tokens)
+    }
+
+    /// Tokens of a conversation up to the end of what its last message says so far.
+    pub(super) fn open_prompt(&self, messages: &[Message]) -> Result<Vec<u32>, NnError> {
+        let template = self.chat_template()?;
+        let text = template.render(messages, false)?;
+        let said = messages.last().map_or("", |last| last.content.trim());
+        let said = template.without_markers(said);
+        let end = match text.rfind(&said) {
+            Some(at) if !said.is_empty() => at + said.len(),
+            _ => return Ok(Vec::new()),
+        };
+        self.begun(&text[..end])
     }
 
     /// Tokens of a whole reply, the end of the turn included.
@@ -173,6 +195,24 @@ impl Vocabulary {
     fn chat_template(&self) -> Result<&Template, NnError> {
         let missing = || NnError::Template("the model comes without one".to_owned());
         self.template.as_ref().ok_or_else(missing)
+    }
+
+    /// The bytes that a token stands for.
+    pub(super) fn spelling(&self, token: u32) -> &[u8] {
+        self.spellings
+            .get(token as usize)
+            .map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn spellings(&self) -> &[Vec<u8>] {
+        &self.spellings
+    }
+
+    /// What comes after a reply.
+    pub(super) fn end(&self) -> u32 {
+        let first = self.end_of_turn.or(self.ends.first().copied());
+        // A vocabulary without any has no token to spare either, so that one is made up.
+        first.unwrap_or_else(|| u32::try_from(self.spellings.len()).unwrap_or(u32::MAX))
     }
 
     pub(super) fn ends_turn(&self, token: u32) -> bool {

@@ -1,7 +1,8 @@
 //! The network against a reference, its paths against one another, and bad files.
 
-mod chats;
 mod damage;
+mod families;
+mod forms;
 mod made;
 mod packed;
 mod paths;

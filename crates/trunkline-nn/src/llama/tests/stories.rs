@@ -45,7 +45,7 @@ fn the_greedy_story_is_the_published_one() {
     let length = golden.greedy_ids_120.len();
     let found = greedy(&model, &golden.prompt_ids, length);
     assert_eq!(found, golden.greedy_ids_120);
-    assert_eq!(model.decode(&found).unwrap(), golden.text);
+    assert_eq!(model.vocabulary.decode(&found).unwrap(), golden.text);
 }
 
 /// The same model as a GGUF file with its SentencePiece vocabulary.
@@ -117,7 +117,7 @@ fn the_same_story_comes_from_gguf() {
     assert_eq!(prompt, golden.prompt_ids);
     let found = greedy(&model, &prompt, golden.greedy_ids_120.len());
     assert_eq!(found, golden.greedy_ids_120);
-    assert_eq!(model.decode(&found).unwrap(), golden.text);
+    assert_eq!(model.vocabulary.decode(&found).unwrap(), golden.text);
 }
 
 #[test]
@@ -128,5 +128,5 @@ fn bytes_outside_the_vocabulary_survive() {
     let model = Llama::load(&file, &Device::Cpu).unwrap();
     let text = "Grüße, 世界! #7";
     let tokens = model.vocabulary.encode(text).unwrap();
-    assert_eq!(model.decode(&tokens).unwrap(), text);
+    assert_eq!(model.vocabulary.decode(&tokens).unwrap(), text);
 }
