@@ -2,9 +2,13 @@
 //! panic.
 
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use trunkline_tests::{Appliance, Finished, RtpEnd, Settings, Sipp, free_udp_port, program, run};
+use anyhow::{Context, Result, ensure};
+use trunkline_audio::Wav;
+use trunkline_tests::{
+    Appliance, Finished, RtpEnd, RunningCall, Settings, Sipp, free_udp_port, pause, program, run,
+};
 
 /// Runs `trunkline` in a folder with these files.
 fn trunkline(files: &[(&str, &str)], args: &[&str]) -> Result<Finished> {
@@ -172,6 +176,59 @@ fn a_full_disk_ends_nothing_but_a_call() -> Result<()> {
     let heard = call()?;
     ensure!(heard > -30.0, "the agent is not heard: {heard} dBFS");
     Ok(())
+}
+
+/// The disk runs full while a call goes on: the caller hears nothing of it, what was recorded until
+/// then can be played, the fault is counted, and the log is written once there is room again.
+#[test]
+fn a_disk_that_runs_full_in_a_call_costs_the_rest_of_its_recording() -> Result<()> {
+    let Some(disk) = SmallDisk::mount()? else {
+        return Ok(());
+    };
+    let appliance = Appliance::start_with_data(&Settings::default(), &disk.path())?;
+    let call = RunningCall::place(&appliance, "agent_hangs_up.xml")?;
+    pause(Duration::from_millis(1500));
+    disk.fill()?;
+    pause(Duration::from_millis(2500));
+    ensure!(appliance.active_calls()? == 1.0, "the call did not go on");
+    disk.make_room()?;
+    let heard = call.end()?.loudest_dbfs(440.0);
+    ensure!(heard > -30.0, "the agent is not heard: {heard} dBFS");
+    let call = appliance.ended_call()?;
+    let path = appliance.recording(&call).context("no recording")?;
+    let wav = Wav::parse(&std::fs::read(path)?)?;
+    let seconds = wav.channel(0).len() as f64 / f64::from(wav.format.sample_rate_hz);
+    ensure!(seconds >= 1.0, "only {seconds} s can be played");
+    let metrics = appliance.get("/metrics")?;
+    ensure!(
+        metrics.contains("trunkline_recording_faults_total 1"),
+        "the fault is not counted: {metrics}"
+    );
+    let id = call["id"].as_str().context("no id")?;
+    let replayed = appliance.command(&["calls", "replay", id])?;
+    ensure!(replayed.code == Some(0), "{replayed:?}");
+    Ok(())
+}
+
+#[test]
+fn an_installed_model_that_was_damaged_is_named() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let models = folder.path().join("models");
+    let installed = models.join("whisper-starter");
+    std::fs::create_dir_all(&installed)?;
+    for file in std::fs::read_dir("../models/starter/whisper-starter")? {
+        let file = file?;
+        if file.file_type()?.is_file() {
+            std::fs::copy(file.path(), installed.join(file.file_name()))?;
+        }
+    }
+    let weights = installed.join("model.safetensors");
+    std::fs::write(&weights, &std::fs::read(&weights)?[..100_000])?;
+    let config = format!(
+        "[node]\nmodels_dir = {models:?}\n\
+         [models]\nstt = \"whisper-starter\"\nllm = \"instant\"\ntts = \"instant\"\n"
+    );
+    refuses(&serve(&config)?, &["model.safetensors"])
 }
 
 struct SmallDisk(tempfile::TempDir);

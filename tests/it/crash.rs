@@ -4,23 +4,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use trunkline_audio::Wav;
-use trunkline_tests::{Appliance, RtpEnd, Settings, Sipp, pause};
+use trunkline_tests::{Appliance, RtpEnd, RunningCall, Settings, Sipp, pause};
 
 #[test]
 fn a_crash_loses_at_most_a_second_of_a_call() -> Result<()> {
     let mut appliance = Appliance::start(&Settings::default())?;
-    let rtp = RtpEnd::start(1000.0)?;
-    let caller = Sipp::caller("agent_hangs_up.xml", appliance.sip_port())?
-        .key("rtp_port", rtp.port())
-        .play_beside();
-    while appliance.active_calls()? < 1.0 {
-        ensure!(!caller.is_finished(), "the call ended by itself");
-    }
+    let call = RunningCall::place(&appliance, "agent_hangs_up.xml")?;
     let answered = Instant::now();
     pause(Duration::from_millis(3500));
     appliance.kill()?;
     let talked = answered.elapsed();
-    rtp.finish();
+    call.rtp.finish();
     appliance.restart()?;
 
     let call = appliance
@@ -54,18 +48,10 @@ fn a_crash_loses_at_most_a_second_of_a_call() -> Result<()> {
 #[test]
 fn a_stop_ends_running_calls_with_a_reason() -> Result<()> {
     let mut appliance = Appliance::start(&Settings::default())?;
-    let rtp = RtpEnd::start(1000.0)?;
-    let caller = Sipp::caller("agent_hangs_up.xml", appliance.sip_port())?
-        .key("rtp_port", rtp.port())
-        .play_beside();
-    while appliance.active_calls()? < 1.0 {
-        ensure!(!caller.is_finished(), "the call ended by itself");
-    }
+    let call = RunningCall::place(&appliance, "agent_hangs_up.xml")?;
     let code = appliance.terminate()?;
     ensure!(code == Some(0), "stopped with {code:?}");
-    caller
-        .join()
-        .map_err(|_| anyhow::anyhow!("the caller failed"))??;
+    call.end()?;
     let call = appliance
         .calls()?
         .into_iter()

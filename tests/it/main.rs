@@ -4,6 +4,7 @@ mod audio;
 mod bad_input;
 mod baresip;
 mod crash;
+mod openai;
 mod outbound;
 mod refusals;
 mod signalling;

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use trunkline_tests::{Appliance, RtpEnd, Settings, Sipp, free_udp_port};
+use trunkline_tests::{Appliance, RunningCall, Settings, Sipp, free_udp_port};
 
 fn refused(scenario: &str) -> Result<()> {
     let appliance = Appliance::start(&Settings::default())?;
@@ -51,22 +51,12 @@ fn over_capacity_says_when_to_try_again() -> Result<()> {
         sip,
         ..Settings::default()
     })?;
-    let rtp = RtpEnd::start(1000.0)?;
-    let first = Sipp::caller("plain_call.xml", appliance.sip_port())?
-        .key("rtp_port", rtp.port())
-        .play_beside();
-    while appliance.active_calls()? < 1.0 {
-        ensure!(
-            !first.is_finished(),
-            "the first call ended before the second began"
-        );
-    }
+    let first = RunningCall::place(&appliance, "plain_call.xml")?;
     Sipp::caller("at_capacity.xml", appliance.sip_port())?
         .key("rtp_port", free_udp_port())
         .play()?;
-    first
-        .join()
-        .map_err(|_| anyhow::anyhow!("the first caller failed"))?
+    first.end()?;
+    Ok(())
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Calls of a SIP trunk, behaviour by behaviour. The far end is SIPp, its steps are in
 //! tests/sipp.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use trunkline_tests::{Appliance, RtpEnd, Settings, Sipp};
 
 /// Plays a scenario with audio beside it and gives what the caller heard of the agent.
@@ -34,6 +34,41 @@ fn ends_well(settings: &Settings, scenario: &str, reason: &str) -> Result<()> {
 #[test]
 fn a_plain_call_is_answered_and_ended_by_the_caller() -> Result<()> {
     ends_well(&Settings::default(), "plain_call.xml", "caller_hung_up")
+}
+
+#[test]
+fn a_call_leaves_its_figures_in_the_metrics() -> Result<()> {
+    let (appliance, _) = call(&Settings::default(), "plain_call.xml")?;
+    appliance.ended_call()?;
+    let page = appliance.get("/metrics")?;
+    let value = |series: &str| -> Result<f64> {
+        let line = page.lines().find(|line| line.starts_with(series));
+        let value = line.and_then(|line| line.split_whitespace().last());
+        Ok(value
+            .with_context(|| format!("no {series} in {page}"))?
+            .parse()?)
+    };
+    for counted_once in [
+        "trunkline_calls_total{",
+        "trunkline_call_setup_ms_count",
+        "trunkline_call_duration_seconds_count",
+        "trunkline_sip_requests_total{method=\"INVITE\"}",
+        "trunkline_sip_requests_total{method=\"BYE\"}",
+    ] {
+        ensure!(value(counted_once)? == 1.0, "{counted_once} in {page}");
+    }
+    ensure!(
+        value("trunkline_sip_responses_total{status=\"200\"}")? == 2.0,
+        "{page}"
+    );
+    ensure!(value("trunkline_turns_total")? >= 1.0, "{page}");
+    // The greeting and the question last longer than two seconds.
+    for stream in ["received", "sent"] {
+        let packets = value(&format!("trunkline_rtp_packets_{stream}_total"))?;
+        ensure!(packets > 50.0, "{stream}: {packets}");
+    }
+    ensure!(value("trunkline_media_legs")? == 0.0, "{page}");
+    Ok(())
 }
 
 #[test]

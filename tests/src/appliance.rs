@@ -16,6 +16,8 @@ use crate::{Finished, free_udp_port, pause, program, run};
 /// one trunk for this machine, and the starter workflow under `demo`.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Lines of `[node]`.
+    pub node: String,
     /// Lines of `[sip]`.
     pub sip: String,
     /// Lines of `[media]`.
@@ -31,6 +33,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            node: String::new(),
             sip: String::new(),
             media: String::new(),
             trunks: "[[trunk]]\nname = \"local\"\npeers = [\"127.0.0.0/8\"]\n".to_owned(),
@@ -67,11 +70,12 @@ impl Appliance {
         let (sip_port, http_port) = (free_udp_port(), free_udp_port());
         let media_port = free_udp_port();
         let config = format!(
-            "[node]\ndata_dir = {data:?}\ndrain_timeout_s = 2\n\
+            "[node]\ndata_dir = {data:?}\ndrain_timeout_s = 2\n{}\n\
              [sip]\nlisten_udp = [\"127.0.0.1:{sip_port}\"]\nlisten_tcp = [\"127.0.0.1:{sip_port}\"]\n{}\n\
              [media]\nport_min = {media_port}\nport_max = {}\n{}\n\
              [http]\nlisten = \"127.0.0.1:{http_port}\"\n{}\n{}\n\
              [[number]]\nnumber = \"demo\"\nworkflow = \"front-desk\"\n{}\n",
+            settings.node,
             settings.sip,
             media_port + 199,
             settings.media,

@@ -4,13 +4,15 @@
 //! Everything runs on loopback with free ports, and is stopped when it is dropped.
 
 mod appliance;
+mod engine;
 mod ports;
 mod programs;
 mod rtp_end;
 mod sipp;
 
 pub use appliance::{Appliance, Settings};
+pub use engine::{Engine, python_with_openai};
 pub use ports::free_udp_port;
 pub use programs::{Finished, pause, program, run, scenario_file};
 pub use rtp_end::{Heard, RtpEnd};
-pub use sipp::Sipp;
+pub use sipp::{RunningCall, Sipp};

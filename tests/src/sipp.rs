@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use crate::{Finished, free_udp_port, run, scenario_file};
+use crate::{Appliance, Finished, Heard, RtpEnd, free_udp_port, run, scenario_file};
 
 /// A run of SIPp.
 pub struct Sipp {
@@ -100,5 +100,39 @@ impl Sipp {
             log("messages.log")
         );
         Ok(())
+    }
+}
+
+/// A call that goes on beside the test.
+pub struct RunningCall {
+    caller: std::thread::JoinHandle<Result<()>>,
+    /// The caller's audio.
+    pub rtp: RtpEnd,
+}
+
+impl RunningCall {
+    /// Places a call by this scenario and returns once the appliance runs it.
+    ///
+    /// # Errors
+    /// The call ended before that.
+    pub fn place(appliance: &Appliance, scenario: &str) -> Result<Self> {
+        let rtp = RtpEnd::start(1000.0)?;
+        let caller = Sipp::caller(scenario, appliance.sip_port())?
+            .key("rtp_port", rtp.port())
+            .play_beside();
+        while appliance.active_calls()? < 1.0 {
+            ensure!(!caller.is_finished(), "the call ended by itself");
+        }
+        Ok(Self { caller, rtp })
+    }
+
+    /// Waits until the scenario is played and gives what the caller heard.
+    ///
+    /// # Errors
+    /// As [`Sipp::play`].
+    pub fn end(self) -> Result<Heard> {
+        let played = self.caller.join();
+        played.map_err(|_| anyhow::anyhow!("the caller failed"))??;
+        Ok(self.rtp.finish())
     }
 }

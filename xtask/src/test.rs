@@ -156,6 +156,7 @@ fn summarise(verdicts: &[(&Step, Verdict)]) -> ExitCode {
 fn set_up(tree: &Tree) -> Result<()> {
     setup::packages(&[setup::BUILD, setup::DEMO, setup::PEERS])?;
     setup::cargo_deny(tree)?;
+    setup::openai_client(tree)?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use trunkline_inference::{
     ChatRequest, ChoiceRequest, Sampling, SpeechEvent, SpeechRequest, TranscribeOptions,
-    TranscriberInput,
+    TranscriberInput, Urgency,
 };
 use trunkline_leg::{
     AudioSource, CallLeg, LegEvent, MediaTick, PlayoutChunk, SAMPLE_RATE_HZ, SignallingCommand,
@@ -51,6 +51,8 @@ pub(crate) struct Driver {
     seq: u64,
     last_tick: CallTime,
     last_tick_came: Instant,
+    /// The first sound of a caller who cut in, until the agent's last sample is sent.
+    falling_silent_for: Option<CallTime>,
     ended: Option<(EndReason, Option<String>)>,
 }
 
@@ -94,6 +96,7 @@ impl Driver {
             seq: 0,
             last_tick: CallTime::ZERO,
             last_tick_came: Instant::now(),
+            falling_silent_for: None,
             ended: None,
         }
     }
@@ -171,6 +174,11 @@ impl Driver {
                 .send(TranscriberInput::Audio(tick.caller.0.to_vec()));
         }
         self.memory.push(tick.at, tick.caller);
+        if tick.playing.is_none()
+            && let Some(from) = self.falling_silent_for.take()
+        {
+            crate::measure::barged_in((tick.at - TICK).since(from));
+        }
         let frame = CoreFrame {
             at: tick.at,
             speech: tick.speech,
@@ -201,6 +209,7 @@ impl Driver {
 
     /// Logs an input, gives it to the core, and carries out what it decides.
     fn tell(&mut self, input: Input) {
+        crate::measure::failure(&input);
         self.log_run();
         let at = self.call_time();
         let mut decisions = Vec::new();
@@ -240,6 +249,7 @@ impl Driver {
                     messages,
                     options,
                     neutral,
+                    urgency: Urgency::TurnCritical,
                 });
                 self.keep(
                     request,
@@ -258,6 +268,7 @@ impl Driver {
                     max_tokens,
                     sampling,
                     stop,
+                    ..ChatRequest::default()
                 });
                 self.keep(
                     request,
@@ -279,7 +290,8 @@ impl Driver {
                 });
                 self.speak_next();
             }
-            Decision::StopSpeaking { .. } => {
+            Decision::StopSpeaking { caller_from, .. } => {
+                self.falling_silent_for = caller_from;
                 self.clauses.clear();
                 self.speaking = None;
                 self.leg.media.clear(BARGE_IN_FADE);
@@ -379,7 +391,11 @@ impl Driver {
         let request = SpeechRequest {
             text: clause.text.clone(),
             voice: self.parts.voice_name.clone(),
-            speed: 1.0,
+            urgency: match clause.number {
+                0 => Urgency::TurnCritical,
+                _ => Urgency::Playing,
+            },
+            ..SpeechRequest::default()
         };
         match self.parts.voice.synthesize(request) {
             Ok(stream) => {
@@ -451,7 +467,7 @@ impl Driver {
     }
 
     fn store_turn(&self, turn: Turn) {
-        crate::measure::turn(&turn.latency);
+        crate::measure::turn(&turn);
         let latency = turn.latency;
         self.parts.journal.turn(TurnRecord {
             call_id: self.leg.info.call_id,

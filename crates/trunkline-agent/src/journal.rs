@@ -17,8 +17,12 @@ const GATHER: Duration = Duration::from_millis(200);
 /// How long to wait after a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How often a write is tried before its entries are given up.
-const ATTEMPTS: u32 = 5;
+/// How often a write is tried before its entries are given up: long enough to make room on a full
+/// disk, short enough that a store which is gone for good does not hold its calls for ever.
+const ATTEMPTS: u32 = 60;
+
+/// How long the last entries may take when the appliance stops.
+const LAST_WRITE: Duration = Duration::from_secs(10);
 
 enum Entry {
     Event(CallId, EventRow),
@@ -49,6 +53,16 @@ impl Journal {
 
     pub(crate) fn transcript(&self, call: CallId, line: TranscriptLine) {
         let _ = self.0.send(Entry::Transcript(call, line));
+    }
+
+    /// As [`Journal::flush`], but an appliance that stops does not wait for a store that is gone.
+    pub(crate) async fn flush_at_last(&self) {
+        if tokio::time::timeout(LAST_WRITE, self.flush())
+            .await
+            .is_err()
+        {
+            tracing::error!("the appliance stops with entries of calls unwritten");
+        }
     }
 
     /// Returns when all that was appended before is written.

@@ -169,7 +169,7 @@ impl Agent {
     pub async fn shut_down(&self) {
         self.parts.shutdown.send_replace(true);
         self.drain(Duration::from_secs(10)).await;
-        self.parts.journal.flush().await;
+        self.parts.journal.flush_at_last().await;
     }
 }
 
@@ -185,7 +185,7 @@ impl Drop for RunningCall {
 
 async fn run_call(parts: Arc<AgentParts>, leg: CallLeg) {
     measure::call_taken();
-    let call_id = leg.info.call_id;
+    let (call_id, started) = (leg.info.call_id, leg.info.started);
     let version = parts
         .workflows
         .get(&leg.info.workflow)
@@ -210,6 +210,7 @@ async fn run_call(parts: Arc<AgentParts>, leg: CallLeg) {
         }
     };
     measure::call_ended(finished.reason);
+    measure::call_lasted(started, now());
     conclude(&parts, call_id, finished).await;
 }
 
@@ -284,11 +285,13 @@ async fn conclude(parts: &AgentParts, call_id: CallId, finished: Finished) {
         Some(recording) => match recording.finish().await {
             Ok(file) => {
                 if let Some(fault) = file.fault {
+                    measure::recording_fault();
                     tracing::error!(%call_id, error = %fault, "the recording is short");
                 }
                 Some(file.path.display().to_string())
             }
             Err(error) => {
+                measure::recording_fault();
                 tracing::error!(%call_id, %error, "the recording is lost");
                 None
             }

@@ -284,8 +284,9 @@ pub enum Decision {
     StopSpeaking {
         /// The agent's utterance.
         utterance: UtteranceId,
-        /// Whether the caller cut in; else the line was withdrawn before it was heard.
-        barge_in: bool,
+        /// The first sound of the caller who cut in; else a key was pressed, the line was
+        /// withdrawn, or the call ended.
+        caller_from: Option<CallTime>,
     },
     /// An utterance of the agent is over.
     Spoken {

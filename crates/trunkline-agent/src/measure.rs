@@ -1,10 +1,12 @@
 //! The figures that a call leaves in the metrics.
 
+use std::time::Duration;
+
 use metrics::{counter, gauge, histogram};
 use trunkline_telemetry::names;
-use trunkline_types::EndReason;
+use trunkline_types::{EndReason, Timestamp};
 
-use crate::log::Latency;
+use crate::log::{Input, Turn};
 
 pub(crate) fn call_taken() {
     gauge!(names::CALLS_ACTIVE).increment(1.0);
@@ -20,8 +22,39 @@ pub(crate) fn call_ended(reason: EndReason) {
         .increment(1);
 }
 
-/// The parts of one wait, those that happened.
-pub(crate) fn turn(latency: &Latency) {
+/// From the INVITE to now.
+pub(crate) fn call_lasted(started: Timestamp, ended: Timestamp) {
+    let micros = ended.as_micros().saturating_sub(started.as_micros());
+    histogram!(names::CALL_DURATION_SECONDS).record(micros as f64 / 1e6);
+}
+
+pub(crate) fn recording_fault() {
+    counter!(names::RECORDING_FAULTS_TOTAL).increment(1);
+}
+
+/// A model gave no answer.
+pub(crate) fn failure(input: &Input) {
+    let part = match input {
+        Input::TranscriptFailed { .. } => "stt",
+        Input::ModelFailed { .. } => "llm",
+        Input::ClauseFailed { .. } => "tts",
+        _ => return,
+    };
+    counter!(names::MODEL_FAILURES_TOTAL, names::PART => part).increment(1);
+}
+
+/// The agent fell silent for a caller who cut in, so long after the caller's first sound.
+pub(crate) fn barged_in(silent_after: Duration) {
+    counter!(names::BARGE_INS_TOTAL).increment(1);
+    histogram!(names::BARGE_IN_MS).record(silent_after.as_secs_f64() * 1000.0);
+}
+
+/// A turn that the agent answered, with the parts of its wait, those that happened.
+pub(crate) fn turn(turn: &Turn) {
+    if !turn.agent_said.is_empty() {
+        counter!(names::TURNS_TOTAL).increment(1);
+    }
+    let latency = &turn.latency;
     let parts = [
         (names::END_OF_TURN_MS, latency.end_of_turn_ms),
         (names::STT_FINAL_MS, latency.stt_final_ms),

@@ -115,6 +115,8 @@ pub(crate) fn reply(request: u32, mut stream: ChatStream, inbox: Inbox) -> Runni
         while let Some(delta) = stream.deltas.recv().await {
             let (input, ended) = match delta {
                 ChatDelta::Text(text) => (Input::ReplyText { request, text }, false),
+                // The agent asks for neither.
+                ChatDelta::LogProbs(_) | ChatDelta::ToolCall(_) => continue,
                 ChatDelta::Done {
                     prompt_tokens,
                     reply_tokens,

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use trunkline_inference::{
-    ChatDelta, ChatModel, ChatRequest, ChatStream, ChoiceRequest, ChoiceResult, InferenceError,
-    ModelInfo, PendingChoice, SAMPLE_RATE_HZ, SpeechEvent, SpeechRequest, SpeechStream,
-    Synthesizer, TranscribeOptions, Transcriber, TranscriberInput, TranscriptDetail,
+    ChatDelta, ChatModel, ChatRequest, ChatStream, ChoiceRequest, ChoiceResult, FinishReason,
+    InferenceError, ModelInfo, PendingChoice, SAMPLE_RATE_HZ, SpeechEvent, SpeechRequest,
+    SpeechStream, Synthesizer, TranscribeOptions, Transcriber, TranscriberInput, TranscriptDetail,
     TranscriptEvent, TranscriptionSession,
 };
 
@@ -64,7 +64,8 @@ impl Transcriber for InstantTranscriber {
         info()
     }
 
-    fn open(&self, _options: TranscribeOptions) -> Result<TranscriptionSession, InferenceError> {
+    fn open(&self, options: TranscribeOptions) -> Result<TranscriptionSession, InferenceError> {
+        self.capabilities().check(NAME, &options)?;
         let (audio, mut heard) = mpsc::unbounded_channel();
         let (events, text_out) = mpsc::unbounded_channel();
         let text = Arc::clone(&self.text);
@@ -114,10 +115,12 @@ impl ChatModel for InstantChat {
     }
 
     fn generate(&self, request: ChatRequest) -> Result<ChatStream, InferenceError> {
+        self.capabilities().check(NAME, &request)?;
         let (sender, deltas) = mpsc::unbounded_channel();
         // The receiver is in our hand, so nothing of this can fail.
         let _ = sender.send(ChatDelta::Text(self.reply.to_string()));
         let _ = sender.send(ChatDelta::Done {
+            finish: FinishReason::Stop,
             prompt_tokens: request.messages.len(),
             cached_tokens: 0,
             reply_tokens: self.reply.split_whitespace().count(),
@@ -188,8 +191,7 @@ mod tests {
         let mut speech = InstantVoice
             .synthesize(SpeechRequest {
                 text: "three short words".to_owned(),
-                voice: None,
-                speed: 1.0,
+                ..SpeechRequest::default()
             })
             .unwrap();
         let Ok(SpeechEvent::Audio(pcm)) = speech.events.try_recv() else {
@@ -233,7 +235,7 @@ mod tests {
         let mut request = ChoiceRequest {
             messages: Vec::new(),
             options: vec!["yes".to_owned(), "no".to_owned()],
-            neutral: None,
+            ..ChoiceRequest::default()
         };
         let model = InstantChat::new(DEFAULT_REPLY);
         let chosen = model

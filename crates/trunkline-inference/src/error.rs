@@ -25,6 +25,14 @@ pub enum InferenceError {
         /// What happened to it.
         reason: String,
     },
+    /// A time budget was used up.
+    #[error("{model} took too long: {reason}")]
+    TimedOut {
+        /// Catalog name.
+        model: String,
+        /// Which budget.
+        reason: String,
+    },
     /// The computation itself failed.
     #[error("{model} failed: {reason}")]
     Failed {
@@ -33,4 +41,14 @@ pub enum InferenceError {
         /// The detail for the log.
         reason: String,
     },
+}
+
+impl InferenceError {
+    /// Whether the same request may succeed at another time or place.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Overloaded { .. } | Self::Unavailable { .. } | Self::TimedOut { .. } => true,
+            Self::BadRequest { .. } | Self::Failed { .. } => false,
+        }
+    }
 }

@@ -9,21 +9,27 @@
 
 mod chat;
 mod clause;
+mod constraint;
 mod error;
 mod speech;
+#[cfg(test)]
+mod tests;
 mod transcript;
+mod urgency;
 
 pub use chat::{
-    ChatDelta, ChatMessage, ChatModel, ChatRequest, ChatRole, ChatStream, ChoiceRequest,
-    ChoiceResult, PendingChoice, Sampling,
+    ChatCapabilities, ChatDelta, ChatMessage, ChatModel, ChatRequest, ChatRole, ChatStream,
+    ChoiceRequest, ChoiceResult, FinishReason, PendingChoice, Sampling,
 };
 pub use clause::{ClauseCutter, split_into_clauses};
+pub use constraint::{Constraint, LogProb, TokenLogProb, Tool, ToolCall};
 pub use error::InferenceError;
 pub use speech::{SpeechEvent, SpeechRequest, SpeechStream, Synthesizer};
 pub use transcript::{
-    TranscribeOptions, Transcriber, TranscriberInput, TranscriptDetail, TranscriptEvent,
-    TranscriptSegment, TranscriptWord, TranscriptionSession,
+    TranscribeOptions, Transcriber, TranscriberCapabilities, TranscriberInput, TranscriptDetail,
+    TranscriptEvent, TranscriptSegment, TranscriptWord, TranscriptionSession,
 };
+pub use urgency::Urgency;
 
 /// The rate of all audio that crosses this seam.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;

@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::{InferenceError, ModelInfo};
+use crate::{InferenceError, ModelInfo, Urgency};
 
 /// Speaks. One request is one clause, so that the first clause is heard early.
 pub trait Synthesizer: Send + Sync {
     /// What serves.
     fn info(&self) -> ModelInfo;
+
+    /// The voices that may be asked for; empty where that is not known.
+    fn voices(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Starts to speak a clause.
     ///
@@ -27,6 +32,22 @@ pub struct SpeechRequest {
     pub voice: Option<String>,
     /// 1 is the voice's own pace; 2 is twice as fast.
     pub speed: f32,
+    /// What goes first when there is not room for everything.
+    pub urgency: Urgency,
+    /// When the first audio is wanted, from now on; `None` is as soon as possible.
+    pub due: Option<Duration>,
+}
+
+impl Default for SpeechRequest {
+    fn default() -> Self {
+        Self {
+            text: String::new(),
+            voice: None,
+            speed: 1.0,
+            urgency: Urgency::default(),
+            due: None,
+        }
+    }
 }
 
 /// Speech on its way. Dropping it cancels the work.

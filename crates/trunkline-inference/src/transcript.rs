@@ -5,18 +5,78 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::{InferenceError, ModelInfo};
+use crate::{InferenceError, ModelInfo, Urgency};
 
 /// Turns the utterances of callers into text. One session is one utterance.
 pub trait Transcriber: Send + Sync {
     /// What serves.
     fn info(&self) -> ModelInfo;
 
+    /// What it can do beyond text. A session that asks for more is refused with
+    /// [`InferenceError::BadRequest`], never served without it.
+    fn capabilities(&self) -> TranscriberCapabilities {
+        TranscriberCapabilities::default()
+    }
+
     /// Opens a session. Returns at once; audio may be sent immediately.
     ///
     /// # Errors
-    /// [`InferenceError::Overloaded`] or [`InferenceError::Unavailable`].
+    /// [`InferenceError::Overloaded`], [`InferenceError::BadRequest`] or
+    /// [`InferenceError::Unavailable`].
     fn open(&self, options: TranscribeOptions) -> Result<TranscriptionSession, InferenceError>;
+}
+
+/// What a recogniser can do beyond text. The default is nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TranscriberCapabilities {
+    /// Honours [`TranscribeOptions::segments`].
+    pub segments: bool,
+    /// Honours [`TranscribeOptions::words`].
+    pub words: bool,
+    /// Honours [`TranscribeOptions::prompt`].
+    pub prompt: bool,
+    /// Honours [`TranscribeOptions::phrases`].
+    pub phrases: bool,
+    /// Honours [`TranscribeOptions::temperature`] beyond 0.
+    pub temperature: bool,
+    /// The longest utterance, where there is a limit.
+    pub max_audio: Option<Duration>,
+    /// ISO 639-1 codes of the languages that may be asked for; empty where that is not known.
+    pub languages: Vec<String>,
+}
+
+impl TranscriberCapabilities {
+    /// Refuses what a session asks for beyond this.
+    ///
+    /// # Errors
+    /// [`InferenceError::BadRequest`] naming what `model` cannot do.
+    pub fn check(&self, model: &str, options: &TranscribeOptions) -> Result<(), InferenceError> {
+        let lacking = if options.words && !self.words {
+            "it gives no times of words".to_owned()
+        } else if options.segments && !self.segments {
+            "it gives no times of segments".to_owned()
+        } else if options.prompt.is_some() && !self.prompt {
+            "it takes no prompt".to_owned()
+        } else if !options.phrases.is_empty() && !self.phrases {
+            "it takes no dictionary".to_owned()
+        } else if options.temperature.is_some_and(|warmth| warmth > 0.0) && !self.temperature {
+            "it does not draw by chance".to_owned()
+        } else {
+            match &options.language {
+                Some(language)
+                    if !self.languages.is_empty() && !self.languages.contains(language) =>
+                {
+                    let known = self.languages.join(", ");
+                    format!("it does not know the language {language:?}, only {known}")
+                }
+                _ => return Ok(()),
+            }
+        };
+        Err(InferenceError::BadRequest {
+            model: model.to_owned(),
+            reason: lacking,
+        })
+    }
 }
 
 /// How to transcribe. Build it with `..TranscribeOptions::default()`: options are added over time.
@@ -38,8 +98,8 @@ pub struct TranscribeOptions {
     /// 0 takes the likeliest word; up to 1 draws by chance. `None` begins at 0 and draws only
     /// when the result fails the model's own checks.
     pub temperature: Option<f32>,
-    /// Nobody is waiting on a line: finals of callers go first.
-    pub background: bool,
+    /// What goes first when there is not room for everything.
+    pub urgency: Urgency,
 }
 
 /// The two ends of an open utterance.

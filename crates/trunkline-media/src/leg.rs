@@ -20,6 +20,7 @@ use crate::control::{LegCommand, LegShared};
 use crate::identity::random_identity;
 use crate::playout::Playout;
 use crate::sockets::SocketPair;
+use crate::totals::Totals;
 use crate::{MediaNotice, MediaStatistics};
 
 /// Datagrams read from a socket in one tick at most: a flood may not hold up the wheel.
@@ -65,10 +66,13 @@ pub(crate) struct WheelLeg {
     datagram: Vec<u8>,
     events_dropped: u64,
     send_errors: u64,
+    /// Of all legs of this thread, and what this leg last added to it.
+    totals: Arc<Totals>,
+    published: MediaStatistics,
 }
 
 impl WheelLeg {
-    pub(crate) fn new(new: NewLeg, config: RtpConfig) -> Self {
+    pub(crate) fn new(new: NewLeg, config: RtpConfig, totals: Arc<Totals>) -> Self {
         let leg = Self {
             rtp: RtpLeg::new(CallTime::ZERO, config, new.parameters, random_identity()),
             sockets: new.sockets,
@@ -87,6 +91,8 @@ impl WheelLeg {
             datagram: Vec::new(),
             events_dropped: 0,
             send_errors: 0,
+            totals,
+            published: MediaStatistics::default(),
         };
         // What came before the call was set up is not part of it.
         for socket in [&leg.sockets.rtp, &leg.sockets.rtcp] {
@@ -238,13 +244,16 @@ impl WheelLeg {
         }
     }
 
-    fn publish(&self) {
-        self.shared.publish(MediaStatistics {
+    fn publish(&mut self) {
+        let figures = MediaStatistics {
             rtp: self.rtp.statistics(),
             ticks: self.ticks,
             events_dropped: self.events_dropped,
             send_errors: self.send_errors,
-        });
+        };
+        self.totals.add(&self.published, &figures);
+        self.published = figures;
+        self.shared.publish(figures);
     }
 }
 

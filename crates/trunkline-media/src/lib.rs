@@ -16,11 +16,12 @@ mod pace;
 mod playout;
 mod port;
 mod sockets;
+mod totals;
 mod wheel;
 
 pub use config::MediaConfig;
 pub use error::MediaError;
-pub use notice::{MediaNotice, MediaStatistics};
+pub use notice::{MediaNotice, MediaStatistics, MediaTotals};
 pub use pace::SendErrorSummary;
 pub use port::MediaPort;
 pub use trunkline_rtp::{Codec, MediaParameters, RtpStatistics};

@@ -20,6 +20,19 @@ pub enum MediaNotice {
     Failed,
 }
 
+/// What all legs together have done since the wheel started, those that are gone included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MediaTotals {
+    /// RTP packets received.
+    pub packets_received: u64,
+    /// RTP packets sent.
+    pub packets_sent: u64,
+    /// RTP packets that never came.
+    pub packets_lost: u64,
+    /// Events that found a channel to an agent full and were dropped.
+    pub events_dropped: u64,
+}
+
 /// The figures of one leg, as of the last second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct MediaStatistics {

@@ -17,7 +17,8 @@ use crate::identity::random;
 use crate::leg::{NewLeg, WheelLeg};
 use crate::pace::{SendErrorSummary, SendErrors};
 use crate::sockets::PortRange;
-use crate::{MediaConfig, MediaError, MediaPort};
+use crate::totals::Totals;
+use crate::{MediaConfig, MediaError, MediaPort, MediaTotals};
 
 /// Slots of one turn.
 const SLOTS: usize = 20;
@@ -52,6 +53,7 @@ struct Rim {
     legs: AtomicUsize,
     stop: AtomicBool,
     errors: SendErrors,
+    totals: Arc<Totals>,
     thread: Mutex<Option<Thread>>,
 }
 
@@ -106,6 +108,19 @@ impl MediaWheel {
     pub fn legs(&self) -> usize {
         let legs = |rim: &Arc<Rim>| rim.legs.load(Ordering::Relaxed);
         self.shared.rims.iter().map(legs).sum()
+    }
+
+    /// What all legs together have done, as of the last second.
+    pub fn totals(&self) -> MediaTotals {
+        let mut sum = MediaTotals::default();
+        for rim in &self.shared.rims {
+            let of_thread = rim.totals.read();
+            sum.packets_received += of_thread.packets_received;
+            sum.packets_sent += of_thread.packets_sent;
+            sum.packets_lost += of_thread.packets_lost;
+            sum.events_dropped += of_thread.events_dropped;
+        }
+        sum
     }
 
     /// How far from the 20 ms grid packets were sent since the last call, of the thread that did
@@ -209,7 +224,7 @@ impl Turning {
     fn take_in(&mut self) {
         let coming = std::mem::take(&mut *locked(&self.rim.coming));
         for new in coming {
-            let leg = WheelLeg::new(new, self.config);
+            let leg = WheelLeg::new(new, self.config, Arc::clone(&self.rim.totals));
             let start = (random() % SLOTS as u64) as usize;
             let emptiest = (0..SLOTS)
                 .map(|offset| (start + offset) % SLOTS)

@@ -26,7 +26,10 @@ pub enum StoreError {
     },
     /// A statement failed.
     #[error("the database refused a statement: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
+    /// The database cannot grow.
+    #[error("the disk is full: make room where node.data_dir lies, the database cannot grow")]
+    DatabaseFull,
     /// No such call.
     #[error("there is no call {0}")]
     UnknownCall(CallId),
@@ -62,6 +65,20 @@ pub enum StoreError {
     /// The recorder's thread is gone.
     #[error("the recorder has stopped")]
     RecorderStopped,
+}
+
+/// SQLite's result code for a full disk (sqlite.org/rescode.html, `SQLITE_FULL`).
+const SQLITE_FULL: &str = "13";
+
+impl From<sqlx::Error> for StoreError {
+    fn from(source: sqlx::Error) -> Self {
+        let code = source.as_database_error().and_then(|error| error.code());
+        if code.as_deref() == Some(SQLITE_FULL) {
+            Self::DatabaseFull
+        } else {
+            Self::Database(source)
+        }
+    }
 }
 
 impl StoreError {

@@ -67,7 +67,7 @@ impl Store {
     /// a power cut can take, without a disk flush per statement. Cheap when nothing is new.
     ///
     /// # Errors
-    /// [`StoreError::Database`], e.g. when the disk is full.
+    /// [`StoreError::DatabaseFull`] or [`StoreError::Database`].
     pub async fn make_durable(&self) -> Result<(), StoreError> {
         sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
             .execute(&self.writer)

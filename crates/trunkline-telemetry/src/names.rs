@@ -40,7 +40,7 @@ metrics! {
     Gauge CALLS_ACTIVE = "trunkline_calls_active", "Calls that run now.";
     Counter CALLS_TOTAL = "trunkline_calls_total", "Calls that ended, by outcome.";
     Histogram CALL_DURATION_SECONDS = "trunkline_call_duration_seconds", "Length of calls, from the INVITE to the end.";
-    Histogram CALL_SETUP_MS = "trunkline_call_setup_ms", "From the INVITE to the final answer.";
+    Histogram CALL_SETUP_MS = "trunkline_call_setup_ms", "From the INVITE to our final answer.";
     Counter TURNS_TOTAL = "trunkline_turns_total", "Turns that the agent answered.";
     Histogram VOICE_TO_VOICE_MS = "trunkline_voice_to_voice_ms", "From the caller's last sound to the agent's first sample sent.";
     Histogram END_OF_TURN_MS = "trunkline_end_of_turn_ms", "From the caller's last sound to the decision that the turn is over.";
@@ -56,7 +56,8 @@ metrics! {
     Counter RTP_PACKETS_SENT_TOTAL = "trunkline_rtp_packets_sent_total", "RTP packets sent.";
     Counter RTP_PACKETS_LOST_TOTAL = "trunkline_rtp_packets_lost_total", "RTP packets that never came.";
     Counter MEDIA_TICKS_DROPPED_TOTAL = "trunkline_media_ticks_dropped_total", "20 ms ticks that a call's channel had no room for.";
-    Histogram MEDIA_TICK_LATE_MS = "trunkline_media_tick_late_ms", "How late a beat of the media wheel began.";
+    Gauge MEDIA_SEND_ERROR_P99_MS = "trunkline_media_send_error_p99_ms", "How far from its moment on the 20 ms grid 1 packet in 100 was sent at least, since the last reading.";
+    Gauge MEDIA_LEGS = "trunkline_media_legs", "Legs on the media wheel.";
     Counter SIP_REQUESTS_TOTAL = "trunkline_sip_requests_total", "SIP requests received, by method.";
     Counter SIP_RESPONSES_TOTAL = "trunkline_sip_responses_total", "Final SIP answers that we gave, by status code.";
     Counter SIP_STRANGERS_TOTAL = "trunkline_sip_strangers_total", "SIP requests from addresses that belong to no trunk, left without an answer.";

@@ -7,7 +7,9 @@ use trunkline_types::{CallTime, UtteranceId};
 use crate::idle::IdleWatch;
 use crate::onset::{Levels, Onset};
 use crate::utterance::Utterance;
-use crate::{EndpointModel, Expectation, FixedSilence, TurnInput, TurnOutput, TurnSettings};
+use crate::{
+    AgentVoice, EndpointModel, Expectation, FixedSilence, TurnInput, TurnOutput, TurnSettings,
+};
 
 /// Takes turns on one call.
 pub struct TurnCore {
@@ -63,10 +65,7 @@ impl TurnCore {
     /// Takes one input and appends the decisions. Times must not go back.
     pub fn handle(&mut self, at: CallTime, input: TurnInput, out: &mut Vec<TurnOutput>) {
         match input {
-            TurnInput::Frame {
-                speech,
-                agent_playing,
-            } => self.frame(at, speech, agent_playing, out),
+            TurnInput::Frame { speech, agent } => self.frame(at, speech, agent, out),
             TurnInput::Partial { utterance, text } => {
                 if let Some(open) = self.open.as_mut().filter(|open| open.id == utterance) {
                     open.partial = text;
@@ -82,20 +81,20 @@ impl TurnCore {
         }
     }
 
-    fn frame(&mut self, at: CallTime, speech: u8, agent_playing: bool, out: &mut Vec<TurnOutput>) {
-        if agent_playing {
+    fn frame(&mut self, at: CallTime, speech: u8, agent: AgentVoice, out: &mut Vec<TurnOutput>) {
+        if agent.is_heard() {
             self.last_turn = None;
         }
         if let Some(mut open) = self.open.take() {
             let voiced = self.levels.voiced(speech, open.in_voice());
-            let spoke = open.frame(at, voiced, agent_playing);
-            self.open = self.follow(open, at, spoke, out);
+            let spoke = open.frame(at, voiced, agent.is_heard());
+            self.open = self.follow(open, at, spoke, agent, out);
         } else {
             let voiced = self.levels.voiced(speech, self.onset.is_some());
             self.onset = Onset::follow(self.onset, at, voiced);
-            self.open = self.begin(agent_playing, out);
+            self.open = self.begin(agent, out);
         }
-        let sound = agent_playing || self.open.is_some() || self.onset.is_some();
+        let sound = agent.is_heard() || self.open.is_some() || self.onset.is_some();
         if let Some(count) = self.idle.frame(at, sound) {
             out.push(TurnOutput::Idle { count });
         }
@@ -106,8 +105,8 @@ impl TurnCore {
     }
 
     /// Opens an utterance when the speech under watch has lasted long enough.
-    fn begin(&mut self, agent_playing: bool, out: &mut Vec<TurnOutput>) -> Option<Utterance> {
-        let needed = millis(if agent_playing {
+    fn begin(&mut self, agent: AgentVoice, out: &mut Vec<TurnOutput>) -> Option<Utterance> {
+        let needed = millis(if agent.is_heard() {
             self.settings.barge_in_ms
         } else {
             self.settings.onset_ms
@@ -118,12 +117,12 @@ impl TurnCore {
         self.next = id.next();
         let preroll = millis(self.settings.preroll_ms);
         let from = (onset.start - preroll).max(self.last_speech_end);
-        let mut open = Utterance::begin(id, from, onset, agent_playing);
+        let mut open = Utterance::begin(id, from, onset, agent.is_heard());
         out.push(TurnOutput::SpeechStarted {
             utterance: id,
             from,
         });
-        self.interrupt(&mut open, out);
+        self.interrupt(&mut open, agent, out);
         self.join(&mut open, out);
         Some(open)
     }
@@ -134,13 +133,14 @@ impl TurnCore {
         mut open: Utterance,
         at: CallTime,
         spoke: bool,
+        agent: AgentVoice,
         out: &mut Vec<TurnOutput>,
     ) -> Option<Utterance> {
         if spoke && open.paused {
             open.paused = false;
             out.push(TurnOutput::SpeechResumed { utterance: open.id });
         }
-        self.interrupt(&mut open, out);
+        self.interrupt(&mut open, agent, out);
         self.join(&mut open, out);
 
         let silence = open.silence(at);
@@ -174,8 +174,8 @@ impl TurnCore {
     }
 
     /// Stops the agent when the caller has spoken over it for long enough.
-    fn interrupt(&self, open: &mut Utterance, out: &mut Vec<TurnOutput>) {
-        if open.barged || !self.expecting.interruptible {
+    fn interrupt(&self, open: &mut Utterance, agent: AgentVoice, out: &mut Vec<TurnOutput>) {
+        if open.barged || agent != AgentVoice::Interruptible {
             return;
         }
         if let Some(onset) = open.overlap_of(millis(self.settings.barge_in_ms)) {

@@ -7,24 +7,31 @@ use trunkline_types::{CallTime, UtteranceId};
 
 /// What the agent waits for. Sent as soon as the line that asks for it is queued: the caller may
 /// answer before the line is over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expectation {
-    /// Whether the caller's voice stops the agent's line. When false the speech is collected all
-    /// the same, and the agent goes on.
-    pub interruptible: bool,
     /// Silence that ends the turn, instead of the settings' own.
     pub end_silence_ms: Option<u32>,
     /// The kind of answer.
     pub kind: AnswerKind,
 }
 
-impl Default for Expectation {
-    fn default() -> Self {
-        Self {
-            interruptible: true,
-            end_silence_ms: None,
-            kind: AnswerKind::Free,
-        }
+/// What the agent does during a tick.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentVoice {
+    /// Nothing of it is on the wire.
+    #[default]
+    Silent,
+    /// It speaks, and the caller's voice stops it.
+    Interruptible,
+    /// It speaks what must be heard out. The caller's speech is collected all the same.
+    Protected,
+}
+
+impl AgentVoice {
+    /// Whether agent speech is on the wire.
+    pub fn is_heard(self) -> bool {
+        self != Self::Silent
     }
 }
 
@@ -49,8 +56,8 @@ pub enum TurnInput {
     Frame {
         /// Probability of speech, 0 to 255.
         speech: u8,
-        /// Whether agent speech was on the wire during this tick.
-        agent_playing: bool,
+        /// What the agent did during this tick.
+        agent: AgentVoice,
     },
     /// The transcript of an open utterance so far.
     Partial {

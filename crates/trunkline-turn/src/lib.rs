@@ -23,6 +23,6 @@ mod tests;
 
 pub use core::TurnCore;
 pub use endpoint::{EndpointModel, FixedSilence};
-pub use event::{AnswerKind, Expectation, TurnInput, TurnOutput};
+pub use event::{AgentVoice, AnswerKind, Expectation, TurnInput, TurnOutput};
 pub use settings::{InvalidTurnSetting, TurnSettings};
 pub use vad::SpeechDetector;

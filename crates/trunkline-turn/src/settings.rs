@@ -11,7 +11,8 @@ pub struct TurnSettings {
     /// Speech needed before an utterance begins while the agent is silent.
     pub onset_ms: u32,
     /// Speech needed before an utterance begins, and an interruptible line stops, while the agent
-    /// speaks. At most 100, so that the agent is silent within 120 ms of the caller's first sound.
+    /// speaks. With the default the agent is silent within 120 ms of the caller's first packet: the
+    /// jitter buffer and two beats of the media wheel take what is left. At most 100.
     pub barge_in_ms: u32,
     /// Silence after which a caller who speaks is reported to pause.
     pub pause_ms: u32,
@@ -39,7 +40,7 @@ impl Default for TurnSettings {
         Self {
             speech_threshold: 0.5,
             onset_ms: 80,
-            barge_in_ms: 80,
+            barge_in_ms: 60,
             pause_ms: 200,
             end_silence_ms: 600,
             digits_end_silence_ms: 1_200,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use trunkline_types::{CallTime, TICK, UtteranceId};
 
-use crate::{AnswerKind, Expectation, TurnCore, TurnInput, TurnOutput, TurnSettings};
+use crate::{AgentVoice, AnswerKind, Expectation, TurnCore, TurnInput, TurnOutput, TurnSettings};
 
 const VOICE: u8 = 230;
 const NOISE: u8 = 20;
@@ -14,7 +14,8 @@ const NOISE: u8 = 20;
 struct Rig {
     core: TurnCore,
     now: CallTime,
-    agent_playing: bool,
+    agent: AgentVoice,
+    protected: bool,
     heard: Vec<(u64, TurnOutput)>,
 }
 
@@ -28,7 +29,8 @@ impl Rig {
         Self {
             core: TurnCore::new(settings),
             now: CallTime::ZERO,
-            agent_playing: false,
+            agent: AgentVoice::Silent,
+            protected: false,
             heard: Vec::new(),
         }
     }
@@ -45,11 +47,8 @@ impl Rig {
     fn frames(&mut self, ms: u32, speech: u8) -> &mut Self {
         for _ in 0..ms / 20 {
             self.now = self.now + TICK;
-            let agent_playing = self.agent_playing;
-            self.input(TurnInput::Frame {
-                speech,
-                agent_playing,
-            });
+            let agent = self.agent;
+            self.input(TurnInput::Frame { speech, agent });
         }
         self
     }
@@ -63,7 +62,11 @@ impl Rig {
     }
 
     fn agent(&mut self, playing: bool) -> &mut Self {
-        self.agent_playing = playing;
+        self.agent = match (playing, self.protected) {
+            (false, _) => AgentVoice::Silent,
+            (true, false) => AgentVoice::Interruptible,
+            (true, true) => AgentVoice::Protected,
+        };
         self.input(if playing {
             TurnInput::AgentQueued
         } else {
@@ -72,8 +75,8 @@ impl Rig {
     }
 
     fn expect(&mut self, interruptible: bool, kind: AnswerKind) -> &mut Self {
+        self.protected = !interruptible;
         self.input(TurnInput::Expect(Expectation {
-            interruptible,
             end_silence_ms: None,
             kind,
         }))
@@ -171,7 +174,7 @@ fn the_caller_stops_an_interruptible_line_within_120_ms() {
         .silence(1_000)
         .voice(200);
     assert_eq!(rig.names(), ["started", "barge-in"]);
-    assert_eq!(rig.at("barge-in"), Some(1_080));
+    assert_eq!(rig.at("barge-in"), Some(1_060));
     assert_eq!(
         rig.heard[1].1,
         TurnOutput::BargeIn {
@@ -186,7 +189,7 @@ fn a_click_does_not_stop_the_agent() {
     let mut rig = Rig::new();
     rig.expect(true, AnswerKind::Free).agent(true);
     for _ in 0..20 {
-        rig.silence(200).voice(60);
+        rig.silence(200).voice(40);
     }
     assert!(rig.names().is_empty());
 }
@@ -206,7 +209,7 @@ fn a_caller_who_speaks_when_the_agent_begins_stops_it() {
     let mut rig = Rig::new();
     rig.voice(500).agent(true).voice(100);
     assert_eq!(rig.names(), ["started", "barge-in"]);
-    assert_eq!(rig.at("barge-in"), Some(580));
+    assert_eq!(rig.at("barge-in"), Some(560));
 }
 
 #[test]
@@ -392,11 +395,10 @@ fn run(trace: &[(u8, bool, u8)]) -> Vec<(u64, TurnOutput)> {
             3 => rig.input(TurnInput::AgentFinished),
             _ => &mut rig,
         };
-        rig.agent_playing = *playing;
+        rig.agent(*playing);
         rig.frames(u32::from(*length) * 20, *speech);
     }
-    rig.agent_playing = false;
-    rig.silence(12_000);
+    rig.agent(false).silence(12_000);
     rig.heard
 }
 

@@ -164,8 +164,6 @@ pub enum FlowOutput {
     Listen {
         /// The kind of answer.
         expecting: Expecting,
-        /// Whether the caller's voice may stop the lines.
-        interruptible: bool,
     },
     /// End the call now; every line has been spoken. Nothing follows.
     Hangup {

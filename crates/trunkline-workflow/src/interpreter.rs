@@ -277,10 +277,7 @@ impl Interpreter {
         } else {
             Expecting::Free
         };
-        out.push(FlowOutput::Listen {
-            expecting,
-            interruptible: agent.interruptible,
-        });
+        out.push(FlowOutput::Listen { expecting });
     }
 
     /// Says a reprompt of the node, or its question when it has none, and listens again.
@@ -316,7 +313,6 @@ impl Interpreter {
         self.next_line += 1;
         out.push(FlowOutput::Listen {
             expecting: Expecting::Free,
-            interruptible: agent.interruptible,
         });
     }
 
@@ -426,7 +422,6 @@ impl Interpreter {
         self.say(text, false, out);
         out.push(FlowOutput::Listen {
             expecting: Expecting::Nothing,
-            interruptible: false,
         });
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Settings {
 pub(crate) enum Command {
     /// Run the appliance until SIGTERM or SIGINT
     Serve,
+    /// Serve the models alone, by OpenAI's API on a socket, until SIGTERM or SIGINT
+    Engine,
     /// Check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

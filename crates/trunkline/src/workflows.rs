@@ -90,13 +90,12 @@ pub(crate) fn constant_prompts(
 }
 
 fn conversation(prompt: Prompt) -> Vec<ChatMessage> {
-    let message = |role, content| ChatMessage { role, content };
     prompt
         .into_iter()
         .map(|said| match said.role {
-            PromptRole::System => message(ChatRole::System, said.text),
-            PromptRole::User => message(ChatRole::User, said.text),
-            PromptRole::Assistant => message(ChatRole::Assistant, said.text),
+            PromptRole::System => ChatMessage::new(ChatRole::System, said.text),
+            PromptRole::User => ChatMessage::new(ChatRole::User, said.text),
+            PromptRole::Assistant => ChatMessage::new(ChatRole::Assistant, said.text),
         })
         .collect()
 }

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("trunkline-scheduler", 1),
     ("trunkline-nn", 1),
     ("trunkline-engine", 1),
+    ("trunkline-openai", 2),
     ("trunkline-media", 2),
     ("trunkline-store", 2),
     ("trunkline-telemetry", 2),

@@ -3,8 +3,8 @@
 
 use trunkline_inference::{ChatMessage, ChatRole, ClauseCutter, split_into_clauses};
 use trunkline_leg::PlayoutMark;
-use trunkline_turn::{AnswerKind, Expectation, TurnInput, TurnSettings};
-use trunkline_types::{Digit, TICK, UtteranceId};
+use trunkline_turn::{AgentVoice, AnswerKind, Expectation, TurnInput, TurnSettings};
+use trunkline_types::{CallTime, Digit, TICK, UtteranceId};
 use trunkline_workflow::{
     CallContext, Expecting, FlowInput, FlowOutput, Prompt, PromptRole, Settings,
 };
@@ -41,8 +41,11 @@ impl CallCore {
                     provenance: source,
                 });
             }
-            // Whether a line may be interrupted, the turn core knows from what is expected.
-            FlowOutput::Say { line, text, .. } => self.say(line, &text, out),
+            FlowOutput::Say {
+                line,
+                text,
+                interruptible,
+            } => self.say(line, &text, interruptible, out),
             FlowOutput::Choose {
                 request,
                 prompt,
@@ -57,16 +60,16 @@ impl CallCore {
                     options,
                 });
             }
-            FlowOutput::Hush => self.drop_lines(true, out),
+            FlowOutput::Hush => self.drop_lines(true, None, out),
             FlowOutput::Generate {
                 request,
                 line,
                 prompt,
                 max_tokens,
                 stop,
-                ..
+                interruptible,
             } => {
-                self.generate(request, line);
+                self.generate(request, line, interruptible);
                 let messages = messages(prompt);
                 let max_tokens = usize::try_from(max_tokens).unwrap_or(usize::MAX);
                 out.push(Decision::Generate {
@@ -76,17 +79,13 @@ impl CallCore {
                     stop,
                 });
             }
-            FlowOutput::Listen {
-                expecting,
-                interruptible,
-            } => {
+            FlowOutput::Listen { expecting } => {
                 let kind = match expecting {
                     Expecting::Nothing | Expecting::Free => AnswerKind::Free,
                     Expecting::YesNo => AnswerKind::YesNo,
                     Expecting::Digits => AnswerKind::Digits,
                 };
                 let expectation = Expectation {
-                    interruptible,
                     end_silence_ms: None,
                     kind,
                 };
@@ -152,7 +151,7 @@ impl CallCore {
         out.push(Decision::Withdraw { joins });
         self.withdrawn = true;
         self.cancel_replies(out);
-        self.drop_lines(false, out);
+        self.drop_lines(false, None, out);
         self.draft = TurnDraft::after_silence(self.at);
         self.ending = None;
     }
@@ -168,15 +167,16 @@ impl CallCore {
         }
     }
 
-    fn new_line(&mut self, line: u32) -> UtteranceId {
+    fn new_line(&mut self, line: u32, interruptible: bool) -> UtteranceId {
         let utterance = self.next_utterance;
         self.next_utterance = utterance.next();
-        self.lines.push_back(Speaking::new(utterance, line));
+        self.lines
+            .push_back(Speaking::new(utterance, line, interruptible));
         utterance
     }
 
-    fn say(&mut self, line: u32, text: &str, out: &mut Vec<Decision>) {
-        let utterance = self.new_line(line);
+    fn say(&mut self, line: u32, text: &str, interruptible: bool, out: &mut Vec<Decision>) {
+        let utterance = self.new_line(line, interruptible);
         self.draft.words_known(self.at);
         for clause in split_into_clauses(text) {
             self.speak(utterance, clause, out);
@@ -199,8 +199,8 @@ impl CallCore {
         });
     }
 
-    fn generate(&mut self, request: u32, line: u32) {
-        let utterance = self.new_line(line);
+    fn generate(&mut self, request: u32, line: u32, interruptible: bool) {
+        let utterance = self.new_line(line, interruptible);
         let reply = Reply {
             utterance,
             cutter: ClauseCutter::default(),
@@ -302,6 +302,18 @@ impl CallCore {
         self.draft.sounds(at - TICK);
     }
 
+    /// What the caller's voice does to what is on the wire. A protected line guards those that
+    /// are queued before it: stopping them would drop it too.
+    pub(super) fn voice(&self) -> AgentVoice {
+        if self.playing.is_none() {
+            AgentVoice::Silent
+        } else if self.lines.iter().all(|line| line.interruptible) {
+            AgentVoice::Interruptible
+        } else {
+            AgentVoice::Protected
+        }
+    }
+
     /// Lines whose last sample was sent are over.
     pub(super) fn finish_lines(&mut self, out: &mut Vec<Decision>) {
         let mut one_is_over = false;
@@ -347,25 +359,30 @@ impl CallCore {
     }
 
     /// The caller cuts in: the agent stops, and what it had still to say is not said.
-    pub(super) fn interrupted(&mut self, out: &mut Vec<Decision>) {
+    pub(super) fn interrupted(&mut self, onset: CallTime, out: &mut Vec<Decision>) {
         if self.lines.is_empty() {
             return;
         }
         self.stopped_for_caller = true;
         self.cancel_replies(out);
-        self.drop_lines(true, out);
+        self.drop_lines(true, Some(onset), out);
         self.next_turn_after_answer(out);
     }
 
     /// Stops speaking and drops the lines. Where `heard` is set the workflow is told how far
     /// each came.
-    pub(super) fn drop_lines(&mut self, heard: bool, out: &mut Vec<Decision>) {
+    pub(super) fn drop_lines(
+        &mut self,
+        heard: bool,
+        caller_from: Option<CallTime>,
+        out: &mut Vec<Decision>,
+    ) {
         let Some(front) = self.lines.front() else {
             return;
         };
         out.push(Decision::StopSpeaking {
             utterance: front.utterance,
-            barge_in: heard,
+            caller_from,
         });
         for line in std::mem::take(&mut self.lines) {
             if heard {
@@ -402,10 +419,7 @@ fn messages(prompt: Prompt) -> Vec<ChatMessage> {
                 PromptRole::User => ChatRole::User,
                 PromptRole::Assistant => ChatRole::Assistant,
             };
-            ChatMessage {
-                role,
-                content: message.text,
-            }
+            ChatMessage::new(role, message.text)
         })
         .collect()
 }

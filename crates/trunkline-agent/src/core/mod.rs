@@ -123,14 +123,8 @@ impl CallCore {
         if let Some(mark) = frame.playing {
             self.line_plays(mark);
         }
-        let agent_playing = frame.playing.is_some();
-        self.take_turn(
-            TurnInput::Frame {
-                speech: frame.speech,
-                agent_playing,
-            },
-            out,
-        );
+        let (speech, agent) = (frame.speech, self.voice());
+        self.take_turn(TurnInput::Frame { speech, agent }, out);
         self.finish_lines(out);
         if self
             .interpreter
@@ -228,7 +222,7 @@ impl CallCore {
                     speech_end,
                 });
             }
-            TurnOutput::BargeIn { .. } => self.interrupted(out),
+            TurnOutput::BargeIn { onset, .. } => self.interrupted(onset, out),
             TurnOutput::TurnContinued { utterance, joins } => {
                 self.caller_goes_on(utterance, joins, out);
             }
@@ -247,7 +241,7 @@ impl CallCore {
         if !self.hung_up {
             self.hung_up = true;
             self.ending = Some(reason);
-            self.drop_lines(false, out);
+            self.drop_lines(false, None, out);
             self.next_turn(TurnDraft::after_silence(self.at), out);
             out.push(Decision::Hangup { reason });
         }
@@ -266,7 +260,7 @@ impl CallCore {
     /// The leg is gone: whatever was being said was heard as far as it was played.
     fn end(&mut self, out: &mut Vec<Decision>) {
         self.hung_up = true;
-        self.drop_lines(true, out);
+        self.drop_lines(true, None, out);
         self.next_turn(TurnDraft::after_silence(self.at), out);
     }
 }

@@ -10,6 +10,8 @@ pub(crate) struct Speaking {
     pub(crate) utterance: UtteranceId,
     /// The workflow's number for the line.
     pub(crate) line: u32,
+    /// Whether the caller's voice may stop it.
+    pub(crate) interruptible: bool,
     /// When the first sample was sent.
     pub(crate) first_sample: Option<CallTime>,
     clauses: Vec<Clause>,
@@ -25,10 +27,11 @@ struct Clause {
 }
 
 impl Speaking {
-    pub(crate) fn new(utterance: UtteranceId, line: u32) -> Self {
+    pub(crate) fn new(utterance: UtteranceId, line: u32, interruptible: bool) -> Self {
         Self {
             utterance,
             line,
+            interruptible,
             first_sample: None,
             clauses: Vec::new(),
             complete: false,
@@ -165,7 +168,7 @@ mod tests {
     }
 
     fn two_clauses() -> Speaking {
-        let mut speaking = Speaking::new(UtteranceId(3), 0);
+        let mut speaking = Speaking::new(UtteranceId(3), 0, true);
         speaking.add_clause("Thank you, Susan.");
         speaking.add_clause("Doctor Patel is free on Tuesday.");
         speaking.complete();

@@ -59,13 +59,17 @@ struct Rig {
 
 impl Rig {
     fn answered(words: &[&'static str]) -> Self {
+        Self::answered_with(WORKFLOW, words)
+    }
+
+    fn answered_with(workflow: &str, words: &[&'static str]) -> Self {
         let opening = Opening {
             call_direction: CallDirection::Inbound,
             from: "1000".to_owned(),
             to: "demo".to_owned(),
             started_us: 0,
             workflow: "tiny".to_owned(),
-            workflow_document: WORKFLOW.to_owned(),
+            workflow_document: workflow.to_owned(),
             transcriber: model(),
             chat: model(),
             voice: model(),
@@ -313,7 +317,15 @@ fn a_caller_who_cuts_in_stops_the_agent_and_only_what_was_played_counts() {
     let (stopped, _) = rig
         .decisions
         .iter()
-        .find(|(_, d)| matches!(d, Decision::StopSpeaking { barge_in: true, .. }))
+        .find(|(_, d)| {
+            matches!(
+                d,
+                Decision::StopSpeaking {
+                    caller_from: Some(_),
+                    ..
+                }
+            )
+        })
         .expect("the agent stops");
     assert!(
         stopped.since(onset).as_millis() <= 120,
@@ -328,6 +340,39 @@ fn a_caller_who_cuts_in_stops_the_agent_and_only_what_was_played_counts() {
         rig.said().contains("key in your four digit number"),
         "the answer was understood"
     );
+}
+
+#[test]
+fn a_protected_greeting_is_heard_out_and_the_question_after_it_can_be_stopped() {
+    let greeting = r#""greeting": "Hello, this is the clinic.""#;
+    let protected = format!(r#"{greeting}, "interruptible": false"#);
+    let workflow = WORKFLOW.replace(greeting, &protected);
+    let mut rig = Rig::answered_with(&workflow, &["hello", "yes please"]);
+    let stopped = |rig: &Rig| {
+        let is_stop = |d: &Decision| matches!(d, Decision::StopSpeaking { .. });
+        rig.decisions.iter().any(|(_, d)| is_stop(d))
+    };
+    rig.quiet(200);
+    rig.speech(700);
+    assert!(!rig.playout.is_empty() && !stopped(&rig));
+    let greeted = |rig: &Rig| {
+        let whole = |d: &Decision| {
+            matches!(
+                d,
+                Decision::Spoken {
+                    interrupted: false,
+                    ..
+                }
+            )
+        };
+        rig.decisions.iter().any(|(_, d)| whole(d))
+    };
+    while !greeted(&rig) {
+        rig.quiet(20);
+    }
+    rig.quiet(1_000);
+    rig.speech(700);
+    assert!(stopped(&rig), "{:#?}", rig.decisions);
 }
 
 #[test]

@@ -119,6 +119,7 @@ impl ChatModel for LlamaChat {
     }
 
     fn generate(&self, request: ChatRequest) -> Result<ChatStream, InferenceError> {
+        self.capabilities().check(&self.name, &request)?;
         let sampling = request.sampling;
         let finite = [
             sampling.temperature,

@@ -104,7 +104,8 @@ fn messages(conversation: &[ChatMessage]) -> Vec<Message> {
             role: match message.role {
                 ChatRole::System => Role::System,
                 ChatRole::User => Role::User,
-                ChatRole::Assistant => Role::Assistant,
+                // A worker without tools refuses requests with such messages.
+                ChatRole::Assistant | ChatRole::Tool => Role::Assistant,
             },
             content: message.content.clone(),
         })

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::mpsc as gate;
 
-use trunkline_inference::{ChatDelta, Sampling};
+use trunkline_inference::{ChatDelta, FinishReason};
 use trunkline_nn::NnError;
 use trunkline_nn::llama::{Score, Usage};
 
@@ -92,8 +92,7 @@ fn ask(text: &str) -> ChatRequest {
     ChatRequest {
         messages: vec![ChatMessage::user(text)],
         max_tokens: 10,
-        sampling: Sampling::default(),
-        stop: Vec::new(),
+        ..ChatRequest::default()
     }
 }
 
@@ -106,6 +105,7 @@ fn choice(said: &str, neutral: Option<&str>) -> ChoiceRequest {
         messages: vec![ChatMessage::user(said)],
         options: vec!["yes".to_owned(), "no".to_owned()],
         neutral: neutral.map(|text| vec![ChatMessage::user(text)]),
+        ..ChoiceRequest::default()
     }
 }
 
@@ -121,6 +121,7 @@ fn a_reply_streams_and_ends_with_its_figures() {
         reply_tokens,
         first_token,
         compute,
+        finish: FinishReason::Stop,
     } = deltas[2]
     else {
         panic!("{deltas:?}");
@@ -277,7 +278,7 @@ fn the_starter_model_chooses_and_replies_where_it_is_installed() {
         .choose(ChoiceRequest {
             messages: vec![ChatMessage::user("What is the capital of France?")],
             options: ["Rome", "Paris", "Tokyo"].map(str::to_owned).to_vec(),
-            neutral: None,
+            ..ChoiceRequest::default()
         })
         .unwrap()
         .blocking_recv()
@@ -294,6 +295,7 @@ fn the_starter_model_chooses_and_replies_where_it_is_installed() {
             reply_tokens,
             first_token,
             compute,
+            ..
         }) = deltas.last()
         else {
             panic!("{deltas:?}");

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 use trunkline_inference::{
-    ChatDelta, ChatMessage, ChatRequest, ChoiceRequest, ChoiceResult, InferenceError, Sampling,
+    ChatDelta, ChatMessage, ChatRequest, ChoiceRequest, ChoiceResult, FinishReason, InferenceError,
 };
 use trunkline_nn::NnError;
 use trunkline_nn::llama::{Choice, Score};
@@ -132,9 +132,7 @@ impl Worker {
             Job::WarmUp { messages } => {
                 let request = ChatRequest {
                     messages,
-                    max_tokens: 0,
-                    sampling: Sampling::default(),
-                    stop: Vec::new(),
+                    ..ChatRequest::default()
                 };
                 let mut watch = |_| yield_to_urgent(queue);
                 let done = catch_unwind(AssertUnwindSafe(|| {
@@ -175,7 +173,12 @@ impl Worker {
         })?;
         if let Some(usage) = usage {
             let compute = begun.elapsed();
+            let finish = match usage.reply_tokens < request.max_tokens {
+                true => FinishReason::Stop,
+                false => FinishReason::Length,
+            };
             let _ = events.send(ChatDelta::Done {
+                finish,
                 prompt_tokens: usage.prompt_tokens,
                 cached_tokens: usage.cached_tokens,
                 reply_tokens: usage.reply_tokens,

@@ -1,6 +1,6 @@
 //! What an operator relies on when models start.
 
-use trunkline_inference::{ChatRequest, Sampling};
+use trunkline_inference::ChatRequest;
 
 use super::*;
 
@@ -32,8 +32,7 @@ fn measuring_tools_start_without_any_file() {
         .generate(ChatRequest {
             messages: vec![ChatMessage::user("hello")],
             max_tokens: 5,
-            sampling: Sampling::default(),
-            stop: Vec::new(),
+            ..ChatRequest::default()
         })
         .unwrap();
     let first = reply.deltas.try_recv().unwrap();

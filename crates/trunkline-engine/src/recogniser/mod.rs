@@ -24,11 +24,12 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 use trunkline_inference::{
-    InferenceError, ModelInfo, TranscribeOptions, Transcriber, TranscriberInput,
-    TranscriptionSession,
+    InferenceError, ModelInfo, TranscribeOptions, Transcriber, TranscriberCapabilities,
+    TranscriberInput, TranscriptionSession,
 };
 
 use crate::chat::in_full;
+use crate::instant::duration_of;
 use crate::sessions::Sessions;
 use crate::{EngineError, InstalledModel};
 use ears::Ears;
@@ -132,7 +133,15 @@ impl<W: Send + 'static> Transcriber for WhisperTranscriber<W> {
         }
     }
 
+    fn capabilities(&self) -> TranscriberCapabilities {
+        TranscriberCapabilities {
+            max_audio: Some(duration_of(queue::MAX_SAMPLES)),
+            ..TranscriberCapabilities::default()
+        }
+    }
+
     fn open(&self, options: TranscribeOptions) -> Result<TranscriptionSession, InferenceError> {
+        self.capabilities().check(&self.name, &options)?;
         let (audio, heard) = mpsc::unbounded_channel();
         let (text, events) = mpsc::unbounded_channel();
         let id = self.shared.lock().queue.open(options, text)?;

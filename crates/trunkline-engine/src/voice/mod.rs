@@ -98,11 +98,6 @@ impl FliteVoice {
         Ok(Self { shared, queue })
     }
 
-    /// The voices that the program has.
-    pub fn voices(&self) -> &[String] {
-        self.shared.program.voices()
-    }
-
     fn bad_request(&self, reason: String) -> InferenceError {
         InferenceError::BadRequest {
             model: self.shared.name.clone(),
@@ -119,10 +114,14 @@ impl Synthesizer for FliteVoice {
         }
     }
 
+    fn voices(&self) -> Vec<String> {
+        self.shared.program.voices().to_vec()
+    }
+
     fn synthesize(&self, request: SpeechRequest) -> Result<SpeechStream, InferenceError> {
         let voice = request.voice.as_ref().unwrap_or(&self.shared.voice);
         if !self.shared.program.has_voice(voice) {
-            let known = self.voices().join(", ");
+            let known = self.shared.program.voices().join(", ");
             return Err(self.bad_request(format!("no voice named {voice:?}, only {known}")));
         }
         if !(0.25..=4.0).contains(&request.speed) {

@@ -14,8 +14,7 @@ fn flite() -> FliteVoice {
 fn request(text: &str) -> SpeechRequest {
     SpeechRequest {
         text: text.to_owned(),
-        voice: None,
-        speed: 1.0,
+        ..SpeechRequest::default()
     }
 }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use rsipstack::transport::SipConnection;
 use tracing::debug;
+use trunkline_telemetry::names;
 
+use super::server::count_answer;
 use super::{Stack, convert};
 use crate::random;
 use crate::wire::{
@@ -35,6 +37,8 @@ impl Stack {
                 headers,
             }) => {
                 debug!(%source, status, reason, "request refused");
+                count_request(&request.method);
+                count_answer(status);
                 mark_received(&mut request, source);
                 let mut response = self.stateless(&request, status);
                 reason.clone_into(&mut response.reason);
@@ -46,6 +50,7 @@ impl Stack {
         };
         let message = match message {
             Message::Request(mut request) => {
+                count_request(&request.method);
                 mark_received(&mut request, source);
                 if let Some(refusal) = self.refuse_method(&request) {
                     return Some((refusal.to_bytes(), answer_address(&request, source)));
@@ -62,9 +67,12 @@ impl Stack {
                 let Message::Request(request) = message else {
                     return None;
                 };
+                if request.method == Method::Ack {
+                    return None;
+                }
+                count_answer(400);
                 let refusal = self.stateless(&request, 400);
-                return (request.method != Method::Ack)
-                    .then(|| (refusal.to_bytes(), answer_address(&request, source)));
+                return Some((refusal.to_bytes(), answer_address(&request, source)));
             }
         };
         let from = convert::address(transport, source);
@@ -83,6 +91,7 @@ impl Stack {
     fn refuse_method(&self, request: &Request) -> Option<Response> {
         let refused = matches!(request.method, Method::Other(_) | Method::Register);
         refused.then(|| {
+            count_answer(405);
             let mut response = self.stateless(request, 405);
             response.headers.push("Allow", ALLOW);
             response
@@ -94,6 +103,15 @@ impl Stack {
         response.headers.push("Server", self.user_agent.clone());
         response
     }
+}
+
+fn count_request(method: &Method) {
+    // What a far end makes up must not become a label.
+    let method = match method {
+        Method::Other(_) => "other",
+        known => known.as_str(),
+    };
+    metrics::counter!(names::SIP_REQUESTS_TOTAL, names::METHOD => method.to_owned()).increment(1);
 }
 
 /// Where an answer goes (RFC 3261 section 18.2.2, RFC 3581): back to the source when rport was

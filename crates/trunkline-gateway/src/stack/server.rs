@@ -2,12 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
+use metrics::{counter, histogram};
 use rsipstack::sip::SipMessage;
 use rsipstack::transaction::TransactionReceiver;
 use rsipstack::transaction::transaction::{Transaction, TransactionEvent, TransactionEventSender};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
+use trunkline_telemetry::names;
 
 use super::{Flow, Stack, convert};
 use crate::random;
@@ -42,6 +45,7 @@ pub(crate) struct Responder {
     request: Request,
     tag: String,
     server: String,
+    came: Instant,
     done: bool,
 }
 
@@ -64,6 +68,13 @@ impl Responder {
             return;
         }
         self.done = response.status >= 200;
+        if self.done {
+            count_answer(response.status);
+            if self.request.method == Method::Invite {
+                let waited = self.came.elapsed().as_secs_f64() * 1000.0;
+                histogram!(names::CALL_SETUP_MS).record(waited);
+            }
+        }
         match convert::response_to_theirs(response) {
             Ok(theirs) => {
                 // The transaction is gone only when the far end is, too.
@@ -78,6 +89,11 @@ impl Responder {
         let response = self.draft(status);
         self.send(&response);
     }
+}
+
+/// Counts a final answer that we gave.
+pub(super) fn count_answer(status: u16) {
+    counter!(names::SIP_RESPONSES_TOTAL, names::STATUS => status.to_string()).increment(1);
 }
 
 impl Drop for Responder {
@@ -113,6 +129,7 @@ pub(super) async fn dispatch(
                 request: request.clone(),
                 tag: random::token(),
                 server: stack.user_agent.clone(),
+                came: Instant::now(),
                 done: false,
             },
             events: receiver,

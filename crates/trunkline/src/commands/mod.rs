@@ -28,6 +28,10 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
             let loaded = configuration(&settings)?;
             in_runtime(crate::serve::run(loaded.config))
         }
+        Command::Engine => {
+            let loaded = configuration(&settings)?;
+            in_runtime(crate::serve::engine::run(loaded.config))
+        }
         Command::Config(command) => config::run(&command, &configuration(&settings)?),
         Command::Workflow(command) => workflow::run(&command),
         Command::Models(command) => models::run(command, &configuration(&settings)?.config),

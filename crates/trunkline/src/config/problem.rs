@@ -70,10 +70,14 @@ pub(super) fn improve(message: &str) -> String {
     };
     if first_line.starts_with("unknown field") {
         if SECRET_KEYS.contains(given) {
+            let key = match *given {
+                "api_key" => "api_key",
+                _ => "password",
+            };
             return format!(
                 "{given:?} would stand here in plain text: put it into a file that only this \
-                 service can read and write password_file = \"/path/of/the/file\", or name an \
-                 environment variable by password_env = \"NAME\""
+                 service can read and write {key}_file = \"/path/of/the/file\", or name an \
+                 environment variable by {key}_env = \"NAME\""
             );
         }
         return unknown_key(given, known);

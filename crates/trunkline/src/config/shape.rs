@@ -8,6 +8,7 @@ use serde::Deserialize;
 use trunkline_engine::{ModelsConfig, default_models_dir};
 use trunkline_gateway::{GatewayConfig, NumberConfig, SipConfig, TrunkConfig};
 use trunkline_media::MediaConfig;
+use trunkline_openai::server::ServerConfig;
 use trunkline_telemetry::{LogFormat, check_filter};
 
 /// The document as it stands in a file.
@@ -20,6 +21,7 @@ pub(super) struct Document {
     pub(super) number: Vec<NumberConfig>,
     pub(super) media: MediaConfig,
     pub(super) models: ModelsConfig,
+    pub(super) engine: ServerConfig,
     pub(super) workflows: WorkflowsConfig,
     pub(super) recording: RecordingConfig,
     pub(super) http: HttpConfig,
@@ -33,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) gateway: GatewayConfig,
     pub(crate) media: MediaConfig,
     pub(crate) models: ModelsConfig,
+    pub(crate) engine: ServerConfig,
     pub(crate) workflows: WorkflowsConfig,
     pub(crate) recording: RecordingConfig,
     pub(crate) http: HttpConfig,
@@ -140,6 +143,7 @@ impl From<Document> for Config {
             },
             media: document.media,
             models: document.models,
+            engine: document.engine,
             workflows: document.workflows,
             recording: document.recording,
             http: document.http,
@@ -153,6 +157,7 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), String> {
         self.gateway.check().map_err(|error| error.to_string())?;
         self.media.check().map_err(|error| error.to_string())?;
+        self.engine.check()?;
         check_filter(&self.log.filter).map_err(|error| format!("log.filter: {error}"))?;
         if !self.http.listen.ip().is_loopback() {
             return Err(format!(

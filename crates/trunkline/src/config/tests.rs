@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use trunkline_engine::ModelsConfig;
 use trunkline_gateway::SipConfig;
 use trunkline_media::MediaConfig;
+use trunkline_openai::server::ServerConfig;
 
 use super::shape::{Document, HttpConfig, LogConfig, NodeConfig, RecordingConfig, WorkflowsConfig};
 use super::{Config, ConfigError, DEFAULTS, Loaded, load};
@@ -36,6 +37,7 @@ fn the_commented_file_says_what_the_program_does_without_it() {
     assert_eq!(written.node, NodeConfig::default());
     assert_eq!(written.media, MediaConfig::default());
     assert_eq!(written.models, ModelsConfig::default());
+    assert_eq!(written.engine, ServerConfig::default());
     assert_eq!(written.workflows, WorkflowsConfig::default());
     assert_eq!(written.recording, RecordingConfig::default());
     assert_eq!(written.http, HttpConfig::default());
@@ -132,6 +134,11 @@ fn what_is_wrong_in_a_file_is_named_by_line_and_column_and_with_the_cure() {
             &format!("{trunk}inbound_auth = {{ username = \"u\", password = \"hunter2\" }}\n"),
             "password_env = ",
         ),
+        ("[engine]\napi_key = \"hunter2\"\n", "api_key_env = "),
+        (
+            "[engine]\nlisten = \"0.0.0.0:80\"\n",
+            "can be reached from other machines",
+        ),
     ];
     for (text, expected) in cases {
         let message = complaint(text, &[]);
@@ -151,6 +158,7 @@ fn values_that_cannot_work_are_named_by_their_key() {
         ("[http]\nlisten = \"0.0.0.0:8088\"\n", "http.listen: "),
         ("[sip]\nmax_calls = 0\n", "sip.max_calls: "),
         ("[media]\ndscp = 99\n", "media.dscp: "),
+        ("[engine]\nmax_requests = 0\n", "engine.max_requests: "),
         ("[log]\nfilter = \"trunkline=loud\"\n", "log.filter: "),
         (
             "[[number]]\nnumber = \"1\"\nworkflow = \"w\"\ntrunk = \"x\"\n",

@@ -19,7 +19,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use metrics::gauge;
+use metrics::{counter, gauge};
 use serde::{Deserialize, Serialize};
 use trunkline_gateway::RegistrationState;
 use trunkline_telemetry::names;
@@ -83,6 +83,14 @@ async fn figures(State(appliance): State<Arc<Appliance>>) -> impl IntoResponse {
         let stands = matches!(state, RegistrationState::Registered { .. });
         gauge!(names::TRUNK_REGISTERED, names::TRUNK => trunk).set(f64::from(u8::from(stands)));
     }
+    let (media, totals) = (&appliance.media, appliance.media.totals());
+    gauge!(names::MEDIA_LEGS).set(media.legs() as f64);
+    let late = media.take_send_errors().p99.as_secs_f64() * 1000.0;
+    gauge!(names::MEDIA_SEND_ERROR_P99_MS).set(late);
+    counter!(names::RTP_PACKETS_RECEIVED_TOTAL).absolute(totals.packets_received);
+    counter!(names::RTP_PACKETS_SENT_TOTAL).absolute(totals.packets_sent);
+    counter!(names::RTP_PACKETS_LOST_TOTAL).absolute(totals.packets_lost);
+    counter!(names::MEDIA_TICKS_DROPPED_TOTAL).absolute(totals.events_dropped);
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], appliance.metrics.render())
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use trunkline_agent::Agent;
 use trunkline_gateway::{Gateway, GatewayError, OutboundCall};
+use trunkline_media::MediaWheel;
 use trunkline_store::Store;
 use trunkline_telemetry::Metrics;
 use trunkline_types::{CallId, Timestamp};
@@ -55,6 +57,7 @@ pub(crate) struct Appliance {
     pub(crate) store: Store,
     pub(crate) agent: Agent,
     pub(crate) gateway: Gateway,
+    pub(crate) media: Arc<MediaWheel>,
     pub(crate) metrics: Metrics,
     phase: watch::Sender<Phase>,
 }
@@ -84,6 +87,7 @@ impl Appliance {
         store: Store,
         agent: Agent,
         gateway: Gateway,
+        media: Arc<MediaWheel>,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -91,6 +95,7 @@ impl Appliance {
             store,
             agent,
             gateway,
+            media,
             metrics,
             phase: watch::Sender::new(Phase::Open),
         }

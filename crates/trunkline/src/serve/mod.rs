@@ -4,6 +4,7 @@
 //! folder that cannot be written. After it, calls are taken.
 
 mod appliance;
+pub(crate) mod engine;
 mod environment;
 mod signals;
 mod start;

@@ -71,7 +71,7 @@ pub(super) async fn start(config: Config) -> Result<Running> {
     let media = Arc::new(MediaWheel::start(config.media)?);
     let (sender, incoming) = mpsc::channel(INCOMING);
     let max_calls = config.gateway.sip.max_calls;
-    let gateway = Box::pin(Gateway::start(config.gateway, media, sender)).await?;
+    let gateway = Box::pin(Gateway::start(config.gateway, Arc::clone(&media), sender)).await?;
     let about = About {
         started: Instant::now(),
         database: data.database(),
@@ -81,7 +81,7 @@ pub(super) async fn start(config: Config) -> Result<Running> {
         workflows: names(&workflows),
         max_calls,
     };
-    let appliance = Appliance::new(about, store.clone(), agent.clone(), gateway, metrics);
+    let appliance = Appliance::new(about, store.clone(), agent.clone(), gateway, media, metrics);
     let appliance = Arc::new(appliance);
     Ok(Running {
         address: listener.local_addr()?,
@@ -159,7 +159,7 @@ async fn open_store(data: &DataDir) -> Result<Store> {
     Ok(store)
 }
 
-async fn load_models(config: ModelsConfig, dir: PathBuf) -> Result<Models> {
+pub(super) async fn load_models(config: ModelsConfig, dir: PathBuf) -> Result<Models> {
     let began = Instant::now();
     let models = tokio::task::spawn_blocking(move || Models::load(&config, &dir))
         .await

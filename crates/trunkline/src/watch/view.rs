@@ -103,9 +103,10 @@ impl View {
                 let so_far = self.clauses(id, *utterance, text);
                 Some(Shown::Live(self.words(at, Style::Agent, "Agent", &so_far)))
             }
-            Decision::StopSpeaking { barge_in: true, .. } => {
-                Some(self.remark(at, "the caller cuts in"))
-            }
+            Decision::StopSpeaking {
+                caller_from: Some(_),
+                ..
+            } => Some(self.remark(at, "the caller cuts in")),
             Decision::Spoken {
                 from,
                 heard,

@@ -1,0 +1,76 @@
+//! `trunkline engine`: the models by themselves behind a socket, for other processes.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use tokio::sync::oneshot;
+use trunkline_openai::server::{Address, Listening, Served, listen, router};
+
+use super::signals::Signals;
+use super::{environment, start};
+use crate::config::Config;
+
+/// Runs the models until a signal comes; open answers are then brought to their end, for as
+/// long as `node.drain_timeout_s` says or until a second signal.
+pub(crate) async fn run(config: Config) -> Result<ExitCode> {
+    environment::ensure()?;
+    trunkline_telemetry::init_logs(&config.log.filter, config.log.format)?;
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let patience = config.node.drain_timeout();
+    let key = config.engine.key().read()?;
+    let limits = config.engine.limits();
+    let (listening, served) = tokio::select! {
+        started = Box::pin(start(config)) => started?,
+        () = signals.next() => {
+            tracing::info!("told to stop while starting");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    announce(&listening)?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async move {
+        // Nothing is ever sent: the other end is dropped.
+        let _ = stopped.await;
+    };
+    let mut serving = tokio::spawn(listening.serve(router(served, limits, key), stopped));
+    tokio::select! {
+        ended = &mut serving => return ended?.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        () = signals.next() => tracing::info!("stopping: open answers are brought to their end"),
+    }
+    drop(stop);
+    tokio::select! {
+        ended = &mut serving => ended??,
+        () = tokio::time::sleep(patience) => tracing::warn!("open answers are given up"),
+        () = signals.next() => tracing::warn!("open answers are given up"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The address comes before the models, which take their time, so that one that is taken is found
+/// out at once.
+async fn start(config: Config) -> Result<(Listening, Served)> {
+    if let Address::Unix(path) = &config.engine.listen
+        && let Some(folder) = path.parent()
+    {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    let listening = listen(&config.engine.listen).await?;
+    let models_dir = config.node.models_dir();
+    let models = start::load_models(config.models, models_dir).await?;
+    let served = Served {
+        chat: Some(models.chat),
+        transcriber: Some(models.transcriber),
+        voice: Some(models.voice),
+    };
+    Ok((listening, served))
+}
+
+/// Says on standard output that requests are served now, and where.
+fn announce(listening: &Listening) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "trunkline engine is ready: {}", listening.address())?;
+    out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! `trunkline engine` with the starter models, for clients of OpenAI's API.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::program;
+
+/// A running engine.
+pub struct Engine {
+    process: Child,
+    folder: TempDir,
+    address: String,
+}
+
+impl Engine {
+    /// Starts one that listens as its configuration says, and waits until it is ready. It asks
+    /// for the key `sesame`.
+    ///
+    /// # Errors
+    /// It did not become ready; what it said is in the error.
+    pub fn start(listen: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("key"), "sesame\n")?;
+        let config = format!("[engine]\nlisten = {listen:?}\napi_key_file = \"key\"\n");
+        std::fs::write(folder.path().join("trunkline.toml"), config)?;
+        let mut process = Command::new(program("trunkline")?)
+            .current_dir(folder.path())
+            .args(["engine", "--config", "trunkline.toml"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot start trunkline engine")?;
+        let output = process.stdout.take().context("no standard output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let Some(address) = line.trim().strip_prefix("trunkline engine is ready: ") else {
+            let _ = process.kill();
+            let mut said = String::new();
+            if let Some(mut errors) = process.stderr.take() {
+                errors.read_to_string(&mut said)?;
+            }
+            bail!("the engine did not become ready: {line}{said}");
+        };
+        let address = address.to_owned();
+        if let Some(mut errors) = process.stderr.take() {
+            std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
+        }
+        Ok(Self {
+            process,
+            folder,
+            address,
+        })
+    }
+
+    /// Where it listens: `127.0.0.1:<port>`, or `unix:<path>`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its folder, to which a socket's path is relative.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Asks it to stop and waits until it has.
+    ///
+    /// # Errors
+    /// The signal could not be sent.
+    pub fn terminate(&mut self) -> Result<Option<i32>> {
+        let id = self.process.id().to_string();
+        crate::run(Command::new("kill").args(["-TERM", &id]))?;
+        Ok(self.process.wait()?.code())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The Python that has OpenAI's client, which `cargo xtask test --only setup` puts in place.
+///
+/// # Errors
+/// It is not there.
+pub fn python_with_openai() -> Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute())
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME is set")?;
+    let python = cache.join("trunkline/tools/openai-client/bin/python");
+    ensure!(
+        python.exists(),
+        "{} is missing: run `cargo xtask test --only setup`",
+        python.display()
+    );
+    Ok(python)
+}
