@@ -9,8 +9,8 @@
 //!   a [`LlamaChat`], a [`FliteVoice`], or the measuring tools of [`instant`].
 //!
 //! Deliberately not here: the networks themselves (`trunkline-nn`), cutting text into clauses
-//! (`trunkline-inference`), batching across calls (one worker serves one request after the
-//! other), progress bars and printing.
+//! (`trunkline-inference`), the order of work on a shared device (`trunkline-scheduler`),
+//! progress bars and printing.
 #![forbid(unsafe_code)]
 
 mod catalog;

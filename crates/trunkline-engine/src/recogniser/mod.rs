@@ -1,19 +1,23 @@
-//! Whisper behind [`Transcriber`].
+//! Whisper behind [`Transcriber`], for all calls at once.
 //!
-//! One worker thread serves all utterances. Each session's audio is carried to it by a task of
-//! [`Sessions`]. While the caller speaks, the text so far is computed whenever the worker is
-//! free; when the caller falls silent, the text is computed ahead, so that the final is known
-//! when the end of the turn is decided. That text is only used when nothing but silence came
-//! after it.
+//! One thread owns the model: windows of all utterances are encoded and decoded together there
+//! (`worker`), in the order of what waits for them: ends of utterances, then what is computed
+//! ahead, then recordings. Spectra are made beside it (`ears`). Each session's audio is carried
+//! to the queue by a task of [`Sessions`].
+//!
+//! While the caller speaks, the text so far is computed whenever there is room; when the caller
+//! falls silent, the text is computed ahead, so that the final is known when the end of the turn
+//! is decided. That text is only used when nothing but silence came after it.
 
+mod ears;
 mod network;
 mod queue;
 mod silence;
 #[cfg(test)]
 mod tests;
 mod utterance;
+mod worker;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -27,66 +31,91 @@ use trunkline_inference::{
 use crate::chat::in_full;
 use crate::instant::duration_of;
 use crate::sessions::Sessions;
-use crate::work_queue::panic_message;
 use crate::{EngineError, InstalledModel};
+use ears::Ears;
 use network::{RecogniserNetwork, WhisperNetwork};
 use queue::Queue;
+use trunkline_nn::Window;
+use worker::{Ready, Worker};
 
 /// Whisper on a worker thread.
 #[derive(Debug)]
-pub struct WhisperTranscriber {
+pub struct WhisperTranscriber<W = Window> {
     name: String,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<W>>,
     sessions: Sessions,
 }
 
 /// What the worker and the sessions share.
-#[derive(Debug)]
-struct Shared {
-    queue: Mutex<Queue>,
+struct Shared<W> {
+    state: Mutex<State<W>>,
     changed: Condvar,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // The model runs outside the lock, so a panic of the model cannot spoil the queue.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+struct State<W> {
+    queue: Queue,
+    ready: Vec<Ready<W>>,
+}
+
+impl<W> Shared<W> {
+    fn lock(&self) -> MutexGuard<'_, State<W>> {
+        // The model runs outside the lock, so a panic of the model cannot spoil the state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W> std::fmt::Debug for Shared<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }
 
 /// Loads the model, the first time and after a panic.
-type Load = Box<dyn Fn() -> Result<Box<dyn RecogniserNetwork>, String> + Send>;
+type Load<N> = Box<dyn Fn() -> Result<N, String> + Send>;
 
 impl WhisperTranscriber {
-    /// Loads a model and starts its worker.
+    /// Loads a model, has it compute once and starts its worker.
     ///
     /// # Errors
     /// [`EngineError::Start`] naming what is wrong with which file.
     pub fn load(model: &InstalledModel) -> Result<Self, EngineError> {
         let folder: PathBuf = model.folder.clone();
-        Self::start(
+        Self::start::<WhisperNetwork>(
             &model.manifest.name,
-            Box::new(move || {
-                let network = WhisperNetwork::load(&folder).map_err(|error| in_full(&error))?;
-                Ok(Box::new(network) as Box<dyn RecogniserNetwork>)
-            }),
+            Box::new(move || WhisperNetwork::load(&folder).map_err(|error| in_full(&error))),
         )
     }
+}
 
-    fn start(name: &str, load: Load) -> Result<Self, EngineError> {
+impl<W: Send + 'static> WhisperTranscriber<W> {
+    fn start<N: RecogniserNetwork<Window = W>>(
+        name: &str,
+        load: Load<N>,
+    ) -> Result<Self, EngineError> {
         let refused = |reason: String| EngineError::Start {
             name: name.to_owned(),
             reason,
         };
         let network = load().map_err(refused)?;
         let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue::new(name)),
+            state: Mutex::new(State {
+                queue: Queue::new(name),
+                ready: Vec::new(),
+            }),
             changed: Condvar::new(),
         });
-        let worker = Arc::clone(&shared);
+        let told = Arc::downgrade(&shared);
+        let ears = Ears::start(name, move |pass, heard| {
+            if let Some(shared) = told.upgrade() {
+                shared.lock().ready.push((pass, heard));
+                shared.changed.notify_one();
+            }
+        })
+        .map_err(|error| refused(error.to_string()))?;
+        let worker = Worker::new(Arc::clone(&shared), network, load, ears).map_err(refused)?;
         std::thread::Builder::new()
             .name(format!("stt {name}"))
-            .spawn(move || serve(&worker, network, &load))
+            .spawn(move || worker.serve())
             .map_err(|error| refused(error.to_string()))?;
         Ok(Self {
             name: name.to_owned(),
@@ -96,7 +125,7 @@ impl WhisperTranscriber {
     }
 }
 
-impl Transcriber for WhisperTranscriber {
+impl<W: Send + 'static> Transcriber for WhisperTranscriber<W> {
     fn info(&self) -> ModelInfo {
         ModelInfo {
             name: self.name.clone(),
@@ -115,23 +144,23 @@ impl Transcriber for WhisperTranscriber {
         self.capabilities().check(&self.name, &options)?;
         let (audio, heard) = mpsc::unbounded_channel();
         let (text, events) = mpsc::unbounded_channel();
-        let id = self.shared.lock().open(options, text)?;
+        let id = self.shared.lock().queue.open(options, text)?;
         self.sessions
             .spawn(listen(Arc::clone(&self.shared), id, heard));
         Ok(TranscriptionSession { audio, events })
     }
 }
 
-impl Drop for WhisperTranscriber {
+impl<W> Drop for WhisperTranscriber<W> {
     fn drop(&mut self) {
-        self.shared.lock().close("it was shut down");
+        self.shared.lock().queue.close("it was shut down");
         self.shared.changed.notify_all();
     }
 }
 
 /// Carries one session's audio to the worker.
-async fn listen(
-    shared: Arc<Shared>,
+async fn listen<W>(
+    shared: Arc<Shared<W>>,
     id: u64,
     mut heard: mpsc::UnboundedReceiver<TranscriberInput>,
 ) {
@@ -139,12 +168,12 @@ async fn listen(
     while let Some(input) = heard.recv().await {
         match input {
             TranscriberInput::Audio(pcm) => {
-                if !shared.lock().push(id, &pcm) {
+                if !shared.lock().queue.push(id, &pcm) {
                     return;
                 }
             }
             TranscriberInput::Finish => {
-                shared.lock().finish(id, Instant::now());
+                shared.lock().queue.finish(id, Instant::now());
                 ended = true;
             }
         }
@@ -153,44 +182,6 @@ async fn listen(
             return;
         }
     }
-    shared.lock().leave(id);
-}
-
-/// The worker thread: one pass after the other until the queue is closed.
-fn serve(shared: &Shared, mut network: Box<dyn RecogniserNetwork>, load: &Load) {
-    loop {
-        let pass = {
-            let mut queue = shared.lock();
-            loop {
-                if queue.is_closed() {
-                    return;
-                }
-                if let Some(pass) = queue.next() {
-                    break pass;
-                }
-                queue = shared
-                    .changed
-                    .wait(queue)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
-        };
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            network.transcribe(&pass.pcm, pass.language.as_deref())
-        }));
-        match outcome {
-            Ok(outcome) => shared.lock().complete(&pass, outcome, Instant::now()),
-            Err(panic) => {
-                let reason = panic_message(panic.as_ref());
-                tracing::error!(reason, "the recogniser panicked, reloading");
-                shared.lock().fail(pass.id, &reason);
-                match load() {
-                    Ok(fresh) => network = fresh,
-                    Err(reason) => {
-                        tracing::error!(reason, "the recogniser is gone");
-                        shared.lock().close(&reason);
-                    }
-                }
-            }
-        }
-    }
+    shared.lock().queue.leave(id);
+    shared.changed.notify_one();
 }

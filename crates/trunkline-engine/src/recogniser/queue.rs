@@ -1,30 +1,72 @@
-//! What the recogniser does next: finals before everything, earliest end first; then the
-//! likely ends of utterances, computed ahead; then partials, the longest unheard first, each
-//! of all the audio that is there when its turn comes.
+//! Which passes over open utterances are due: finals as soon as an utterance has ended; the
+//! likely ends of utterances, computed ahead; partials of all the audio that is there.
 //!
-//! No threads and no clock here: time is an argument.
+//! Nothing is due twice: an utterance has one pass under way at most, and an end replaces one
+//! that has not begun. In which order passes run is not decided here but by their classes and
+//! deadlines. No threads and no clock: time is an argument.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use trunkline_inference::{InferenceError, TranscribeOptions, TranscriptEvent};
 use trunkline_nn::{NnError, Transcription};
+use trunkline_scheduler::Class;
 
-use super::utterance::Utterance;
+use super::utterance::{UnderWay, Utterance};
 use crate::chat::to_inference_error;
 
 /// Open utterances; more calls than one worker can serve have no use here.
 const MAX_OPEN: usize = 256;
-/// Two minutes at 16 kHz. A caller's turn is seconds; this bounds memory.
-pub(super) const MAX_SAMPLES: usize = 120 * 16_000;
+/// Half an hour at 16 kHz. A caller's turn is seconds, a recording minutes; this bounds memory.
+pub(super) const MAX_SAMPLES: usize = 30 * 60 * 16_000;
+/// Audio of all open utterances together, in samples: 230 MB.
+const MAX_SAMPLES_IN_ALL: usize = 4 * MAX_SAMPLES;
 
-/// One pass of the model.
-#[derive(Debug, PartialEq, Eq)]
+/// What a pass is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The utterance has ended.
+    Final,
+    /// It may have ended.
+    Early,
+    /// The caller is speaking.
+    Partial,
+}
+
+impl Kind {
+    /// How soon after it is due it should be done.
+    pub(super) fn patience(self) -> Duration {
+        match self {
+            Self::Final => Duration::from_millis(300),
+            Self::Early => Duration::from_millis(200),
+            Self::Partial => Duration::from_millis(800),
+        }
+    }
+}
+
+/// One pass of the model over an utterance.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Pass {
+    /// Its utterance.
     pub(super) id: u64,
-    pub(super) pcm: Vec<i16>,
-    pub(super) language: Option<String>,
+    /// Its own number.
+    pub(super) number: u64,
+    pub(super) kind: Kind,
+    pub(super) pcm: Arc<[i16]>,
+    pub(super) options: Arc<TranscribeOptions>,
+}
+
+impl Pass {
+    /// What waits for it.
+    pub(super) fn class(&self) -> Class {
+        match self.kind {
+            _ if self.options.background => Class::Background,
+            Kind::Final => Class::TurnCritical,
+            Kind::Early | Kind::Partial => Class::Speculative,
+        }
+    }
 }
 
 /// All open utterances.
@@ -33,6 +75,7 @@ pub(super) struct Queue {
     model: String,
     open: BTreeMap<u64, Utterance>,
     next_id: u64,
+    next_pass: u64,
     closed: Option<String>,
 }
 
@@ -42,6 +85,7 @@ impl Queue {
             model: model.to_owned(),
             open: BTreeMap::new(),
             next_id: 0,
+            next_pass: 0,
             closed: None,
         }
     }
@@ -55,15 +99,20 @@ impl Queue {
             return Err(self.unavailable(reason));
         }
         self.open.retain(|_, utterance| !utterance.is_abandoned());
-        if self.open.len() >= MAX_OPEN {
-            return Err(InferenceError::Overloaded {
-                model: self.model.clone(),
-            });
+        if self.open.len() >= MAX_OPEN || self.samples() >= MAX_SAMPLES_IN_ALL {
+            return Err(self.overloaded());
         }
         self.next_id += 1;
         self.open
             .insert(self.next_id, Utterance::new(options, events));
         Ok(self.next_id)
+    }
+
+    fn samples(&self) -> usize {
+        self.open
+            .values()
+            .map(|utterance| utterance.pcm.len())
+            .sum()
     }
 
     /// Takes audio. Returns false when the session is over and no more need be sent.
@@ -74,7 +123,7 @@ impl Queue {
         if utterance.pcm.len() + pcm.len() > MAX_SAMPLES {
             utterance.fail(InferenceError::BadRequest {
                 model: self.model.clone(),
-                reason: "the utterance is longer than two minutes".to_owned(),
+                reason: "the audio is longer than half an hour".to_owned(),
             });
             self.open.remove(&id);
             return false;
@@ -96,36 +145,58 @@ impl Queue {
         self.open.remove(&id);
     }
 
-    /// The next pass, if there is anything to do.
+    /// A pass that is due; it is under way from now on. Ends come first, the earliest end before
+    /// the others; then likely ends; then partials, the longest unheard first.
     pub(super) fn next(&mut self) -> Option<Pass> {
         self.open.retain(|_, utterance| !utterance.is_abandoned());
-        let ended = self
-            .open
-            .iter()
+        let open = || self.open.iter();
+        let ended = open()
+            .filter(|(_, utterance)| utterance.wants_final())
             .filter_map(|(id, utterance)| Some((utterance.finished?, *id)))
             .min()
-            .map(|(_, id)| id);
+            .map(|(_, id)| (id, Kind::Final));
         let early = || {
-            self.open
-                .iter()
+            open()
                 .filter(|(_, utterance)| utterance.wants_early())
                 .max_by_key(|(_, utterance)| utterance.silence())
-                .map(|(id, _)| *id)
+                .map(|(id, _)| (*id, Kind::Early))
         };
         let partial = || {
-            self.open
-                .iter()
+            open()
                 .filter(|(_, utterance)| utterance.wants_partial())
                 .max_by_key(|(_, utterance)| utterance.unheard())
-                .map(|(id, _)| *id)
+                .map(|(id, _)| (*id, Kind::Partial))
         };
-        let id = ended.or_else(early).or_else(partial)?;
-        let utterance = self.open.get(&id)?;
+        let (id, kind) = ended.or_else(early).or_else(partial)?;
+        let utterance = self.open.get_mut(&id)?;
+        self.next_pass += 1;
+        utterance.under_way = Some(UnderWay {
+            number: self.next_pass,
+            kind,
+            samples: utterance.pcm.len(),
+            has_begun: false,
+        });
         Some(Pass {
             id,
-            pcm: utterance.pcm.clone(),
-            language: utterance.options.language.clone(),
+            number: self.next_pass,
+            kind,
+            pcm: utterance.pcm.as_slice().into(),
+            options: Arc::clone(&utterance.options),
         })
+    }
+
+    /// Whether somebody still waits for this pass.
+    pub(super) fn wants(&self, pass: &Pass) -> bool {
+        self.open
+            .get(&pass.id)
+            .is_some_and(|utterance| !utterance.is_abandoned() && utterance.expects(pass.number))
+    }
+
+    /// The model works on this pass: it is not worth replacing any more.
+    pub(super) fn begun(&mut self, pass: &Pass) {
+        if let Some(utterance) = self.open.get_mut(&pass.id) {
+            utterance.begun(pass.number);
+        }
     }
 
     /// Takes the outcome of a pass.
@@ -135,26 +206,25 @@ impl Queue {
         outcome: Result<Transcription, NnError>,
         now: Instant,
     ) {
+        if !self.wants(pass) {
+            return;
+        }
         let Some(utterance) = self.open.get_mut(&pass.id) else {
             return;
         };
-        let is_whole = utterance.finished.is_some() && utterance.pcm.len() == pass.pcm.len();
+        let has_ended = utterance.finished.is_some() && utterance.pcm.len() == pass.pcm.len();
         match outcome {
-            Ok(result) if is_whole => {
-                utterance.send(utterance.final_of(&result, now));
-                self.open.remove(&pass.id);
-            }
-            Ok(result) => {
-                utterance.hear(pass.pcm.len(), Some(result));
-                self.answer_if_known(pass.id, now);
-            }
-            Err(error) if is_whole => {
+            Err(error) if has_ended => {
                 utterance.fail(to_inference_error(&self.model, &error));
                 self.open.remove(&pass.id);
             }
             Err(error) => {
-                tracing::warn!(model = self.model, %error, "a partial failed");
-                utterance.hear(pass.pcm.len(), None);
+                tracing::warn!(model = self.model, %error, "a pass failed ahead of the end");
+                utterance.hear(pass, None);
+            }
+            Ok(result) => {
+                utterance.hear(pass, Some(result));
+                self.answer_if_known(pass.id, now);
             }
         }
     }
@@ -165,6 +235,23 @@ impl Queue {
         {
             utterance.send(event);
             self.open.remove(&id);
+        }
+    }
+
+    /// There was no room for a pass. Only an end is worth telling; what was to be computed ahead
+    /// waits for more audio.
+    pub(super) fn refuse(&mut self, pass: &Pass) {
+        if !self.wants(pass) {
+            return;
+        }
+        let error = self.overloaded();
+        if let Some(utterance) = self.open.get_mut(&pass.id) {
+            if utterance.finished.is_some() {
+                utterance.fail(error);
+                self.open.remove(&pass.id);
+            } else {
+                utterance.hear(pass, None);
+            }
         }
     }
 
@@ -185,6 +272,12 @@ impl Queue {
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed.is_some()
+    }
+
+    fn overloaded(&self) -> InferenceError {
+        InferenceError::Overloaded {
+            model: self.model.clone(),
+        }
     }
 
     fn unavailable(&self, reason: &str) -> InferenceError {

@@ -30,6 +30,8 @@ pub struct Guards {
     pub max_compression_ratio: f32,
     /// A mean log-probability below this is a guess.
     pub min_mean_log_prob: f32,
+    /// Whether a guess is worth another attempt; text that repeats itself always is.
+    pub retries_guesses: bool,
     /// A guess where silence is more probable than this is silence.
     pub max_no_speech_prob: f32,
 }
@@ -40,6 +42,7 @@ impl Default for Guards {
             temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
             max_compression_ratio: 2.4,
             min_mean_log_prob: -1.0,
+            retries_guesses: true,
             max_no_speech_prob: 0.6,
         }
     }

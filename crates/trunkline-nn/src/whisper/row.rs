@@ -290,7 +290,8 @@ impl Row {
             let text = vocabulary.text(&self.said.tokens)?;
             let loops = compression_ratio(&text) > guards.max_compression_ratio
                 || self.said.log_prob == f32::NEG_INFINITY;
-            if (loops || is_guess) && !(is_guess && is_silence) {
+            let is_worth_it = loops || (is_guess && guards.retries_guesses);
+            if is_worth_it && !(is_guess && is_silence) {
                 self.attempt += 1;
                 let said = Said {
                     temperature: self.temperature().unwrap_or(0.0),

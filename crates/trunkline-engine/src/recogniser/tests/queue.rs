@@ -1,15 +1,13 @@
-//! What a call relies on in the recogniser: order, reuse, and an answer whatever happens.
+//! What is due when, what is reused, and what is answered without computing.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc as gate;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use trunkline_audio::{Wav, resample};
-use trunkline_inference::{SAMPLE_RATE_HZ, TranscriptEvent};
+use tokio::sync::mpsc;
+use trunkline_inference::{InferenceError, TranscribeOptions, TranscriptEvent};
 use trunkline_nn::{NnError, Transcription};
 
-use super::queue::{MAX_SAMPLES, Pass};
-use super::*;
+use super::super::queue::{Kind, MAX_SAMPLES, Pass, Queue};
+use super::{silence, voice};
 
 type Events = mpsc::UnboundedReceiver<TranscriptEvent>;
 
@@ -20,16 +18,6 @@ fn heard(text: &str) -> Result<Transcription, NnError> {
         no_speech_prob: 0.1,
         ..Transcription::default()
     })
-}
-
-fn voice(ms: usize) -> Vec<i16> {
-    (0..ms * 16)
-        .map(|i| if i % 20 < 10 { 4000 } else { -4000 })
-        .collect()
-}
-
-fn silence(ms: usize) -> Vec<i16> {
-    vec![0; ms * 16]
 }
 
 /// A queue, and a clock that is moved by hand.
@@ -181,9 +169,11 @@ fn a_pass_under_way_at_the_end_answers_when_it_covers_all_that_was_said() {
     rig.queue.push(id, &voice(1000));
     rig.queue.push(id, &silence(200));
     let pass = rig.queue.next().unwrap();
+    rig.queue.begun(&pass);
     rig.queue.push(id, &silence(100));
     let (end, done) = (rig.at(100), rig.at(130));
     rig.queue.finish(id, end);
+    assert_eq!(rig.next_id(), None);
     rig.queue.complete(&pass, heard("good bye"), done);
     assert_eq!(
         final_text(&mut events),
@@ -235,161 +225,63 @@ fn an_endless_utterance_is_refused_and_a_dropped_one_forgotten() {
     assert_eq!(rig.next_id(), None);
 }
 
-/// A recogniser that does what each utterance's first sample says.
-struct Scripted;
-
-const PANIC: i16 = 1;
-const FAIL: i16 = 2;
-
-impl RecogniserNetwork for Scripted {
-    fn transcribe(&mut self, pcm: &[i16], _: Option<&str>) -> Result<Transcription, NnError> {
-        match pcm[0] {
-            PANIC => panic!("a bug in the model"),
-            FAIL => Err(NnError::UnknownLanguage {
-                language: "xx".to_owned(),
-            }),
-            _ => heard("fine"),
-        }
-    }
-}
-
-fn say(model: &WhisperTranscriber, first: i16) -> TranscriptionSession {
-    let session = model.open(TranscribeOptions::default()).unwrap();
-    let mut pcm = voice(100);
-    pcm[0] = first;
-    session.audio.send(TranscriberInput::Audio(pcm)).unwrap();
-    session.audio.send(TranscriberInput::Finish).unwrap();
-    session
-}
-
-fn answer(session: &mut TranscriptionSession) -> TranscriptEvent {
-    session.events.blocking_recv().unwrap()
+#[test]
+fn an_end_replaces_a_pass_that_has_not_begun() {
+    let mut rig = Rig::new();
+    let (id, mut events) = rig.open(false);
+    rig.queue.push(id, &voice(1000));
+    rig.queue.push(id, &silence(200));
+    let ahead = rig.queue.next().unwrap();
+    assert_eq!((ahead.kind, rig.next_id()), (Kind::Early, None));
+    let now = rig.at(10);
+    rig.queue.finish(id, now);
+    let last = rig.queue.next().unwrap();
+    assert_eq!((last.id, last.kind), (id, Kind::Final));
+    assert!(rig.queue.wants(&last) && !rig.queue.wants(&ahead));
+    assert_eq!(rig.next_id(), None);
+    rig.queue.complete(&ahead, heard("too late"), now);
+    assert_eq!(final_text(&mut events), None);
+    rig.queue.complete(&last, heard("yes"), now);
+    assert_eq!(final_text(&mut events).unwrap().0, "yes");
 }
 
 #[test]
-fn a_panic_answers_its_utterance_and_the_next_one_is_served() {
-    let loads = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&loads);
-    let model = WhisperTranscriber::start(
-        "test",
-        Box::new(move || {
-            counted.fetch_add(1, Ordering::SeqCst);
-            Ok(Box::new(Scripted) as Box<dyn RecogniserNetwork>)
-        }),
-    )
-    .unwrap();
-    let mut first = say(&model, PANIC);
-    let TranscriptEvent::Failed(InferenceError::Unavailable { reason, .. }) = answer(&mut first)
-    else {
-        panic!("not unavailable");
-    };
-    assert!(reason.contains("a bug in the model"));
-    let failed = answer(&mut say(&model, FAIL));
-    assert!(matches!(
-        failed,
-        TranscriptEvent::Failed(InferenceError::BadRequest { .. })
-    ));
-    assert!(matches!(
-        answer(&mut say(&model, 9)),
-        TranscriptEvent::Final { .. }
-    ));
-    assert_eq!(loads.load(Ordering::SeqCst), 2);
-}
-
-#[test]
-fn a_model_that_cannot_be_loaded_again_answers_everyone() {
-    let (go, wait) = gate::channel::<()>();
-    let first_load = AtomicUsize::new(0);
-    let wait = Mutex::new(wait);
-    let model = WhisperTranscriber::start(
-        "test",
-        Box::new(move || {
-            if first_load.fetch_add(1, Ordering::SeqCst) == 0 {
-                return Ok(Box::new(Scripted) as Box<dyn RecogniserNetwork>);
-            }
-            wait.lock().unwrap().recv().unwrap();
-            Err("the file is gone".to_owned())
-        }),
-    )
-    .unwrap();
-    let mut first = say(&model, PANIC);
-    assert!(matches!(answer(&mut first), TranscriptEvent::Failed(_)));
-    let mut waiting = say(&model, 9);
-    go.send(()).unwrap();
-    assert!(matches!(
-        answer(&mut waiting),
-        TranscriptEvent::Failed(InferenceError::Unavailable { reason, .. })
-            if reason == "the file is gone"
-    ));
-    assert!(matches!(
-        model.open(TranscribeOptions::default()),
-        Err(InferenceError::Unavailable { .. })
-    ));
-}
-
-#[test]
-fn shutting_down_answers_open_sessions() {
-    let load = || Ok(Box::new(Scripted) as Box<dyn RecogniserNetwork>);
-    let model = WhisperTranscriber::start("test", Box::new(load)).unwrap();
-    let mut open = model.open(TranscribeOptions::default()).unwrap();
-    drop(model);
-    assert!(matches!(
-        answer(&mut open),
-        TranscriptEvent::Failed(InferenceError::Unavailable { .. })
-    ));
-}
-
-/// A clip of the starter model as 16 kHz samples.
-fn clip(name: &str) -> Vec<i16> {
-    let path = PathBuf::from("../../models/starter/whisper-starter/clips").join(name);
-    let wav = Wav::parse(&std::fs::read(path).unwrap()).unwrap();
-    resample(&wav.channel(0), wav.format.sample_rate_hz, SAMPLE_RATE_HZ).unwrap()
-}
-
-#[test]
-fn the_starter_model_hears_a_phrase_with_partials_and_a_final() {
-    let folder = tempfile::tempdir().unwrap();
-    let catalog = crate::Catalog::embedded().unwrap();
-    let store = crate::ModelStore::open(folder.path(), catalog).unwrap();
-    let installed = store.pull("whisper-starter", &mut |_| {}).unwrap();
-    let model = WhisperTranscriber::load(&installed).unwrap();
+fn a_partial_has_no_words_so_that_a_final_with_words_is_computed() {
+    let mut rig = Rig::new();
+    let (sender, mut events) = mpsc::unbounded_channel();
     let options = TranscribeOptions {
-        language: Some("en".to_owned()),
         partials: true,
+        words: true,
         ..TranscribeOptions::default()
     };
-    let mut session = model.open(options).unwrap();
-    let mut pcm = clip("phrase_06.wav");
-    let spoken = pcm.len();
-    pcm.extend(silence(300));
-    for frame in pcm[..spoken].chunks(320) {
-        session
-            .audio
-            .send(TranscriberInput::Audio(frame.to_vec()))
-            .unwrap();
-    }
-    // The first partial shows that the worker keeps up; what follows is the end.
-    let first = answer(&mut session);
-    assert!(
-        matches!(first, TranscriptEvent::Partial { .. }),
-        "{first:?}"
-    );
-    session
-        .audio
-        .send(TranscriberInput::Audio(pcm[spoken..].to_vec()))
-        .unwrap();
-    session.audio.send(TranscriberInput::Finish).unwrap();
-    let mut last = None;
-    while let Some(event) = session.events.blocking_recv() {
-        last = Some(event);
-    }
-    let Some(TranscriptEvent::Final { text, audio, .. }) = last else {
-        panic!("no final: {last:?}");
-    };
-    assert_eq!(audio, crate::instant::duration_of(pcm.len()));
-    let said = "my account number is four seven two nine one";
-    let found = said
-        .split(' ')
-        .filter(|word| text.split(' ').any(|heard| heard == *word));
-    assert!(found.count() >= 7, "heard {text:?}");
+    let id = rig.queue.open(options, sender).unwrap();
+    rig.queue.push(id, &voice(1000));
+    assert_eq!(rig.run("yes", 1).kind, Kind::Partial);
+    rig.queue.push(id, &silence(100));
+    let now = rig.at(10);
+    rig.queue.finish(id, now);
+    assert_eq!(final_text(&mut events), None);
+    assert_eq!(rig.run("yes", 20).kind, Kind::Final);
+    assert_eq!(final_text(&mut events).unwrap().0, "yes");
+}
+
+#[test]
+fn without_room_an_end_is_refused_and_what_is_ahead_of_need_waits() {
+    let mut rig = Rig::new();
+    let (id, mut events) = rig.open(true);
+    rig.queue.push(id, &voice(1000));
+    let partial = rig.queue.next().unwrap();
+    rig.queue.refuse(&partial);
+    assert_eq!(rig.next_id(), None);
+    rig.queue.push(id, &voice(400));
+    let partial = rig.queue.next().unwrap();
+    assert_eq!(partial.kind, Kind::Partial);
+    let now = rig.at(10);
+    rig.queue.finish(id, now);
+    let last = rig.queue.next().unwrap();
+    rig.queue.refuse(&last);
+    assert!(matches!(
+        events.try_recv(),
+        Ok(TranscriptEvent::Failed(InferenceError::Overloaded { .. }))
+    ));
 }
