@@ -64,26 +64,6 @@ impl<T> WorkQueue<T> {
         Ok(())
     }
 
-    /// Waits for a job; `None` when the queue is closed.
-    pub(crate) fn pop(&self) -> Option<T> {
-        let mut state = self.lock();
-        loop {
-            if state.closed.is_some() {
-                return None;
-            }
-            if let Some(job) = state.urgent.pop_front() {
-                return Some(job);
-            }
-            if let Some(job) = state.background.pop_front() {
-                return Some(job);
-            }
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
     /// Everything there is, in order, background work last; waits for something if `wait`.
     /// `None` when the queue is closed.
     pub(crate) fn take_all(&self, wait: bool) -> Option<Vec<T>> {
@@ -142,10 +122,7 @@ mod tests {
         queue.push(1).unwrap();
         queue.push(2).unwrap();
         assert_eq!(queue.push(3), Err(Refusal::Full));
-        assert_eq!(
-            [queue.pop(), queue.pop(), queue.pop()],
-            [Some(1), Some(2), Some(9)]
-        );
+        assert_eq!(queue.take_all(true), Some(vec![1, 2, 9]));
     }
 
     #[test]
@@ -164,7 +141,7 @@ mod tests {
         let queue = WorkQueue::new(2);
         queue.push(1).unwrap();
         assert_eq!(queue.close("gone"), [1]);
-        assert_eq!(queue.pop(), None);
+        assert_eq!(queue.take_all(true), None);
         assert_eq!(queue.push(2), Err(Refusal::Closed("gone".to_owned())));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use trunkline_inference::TranscribeOptions;
+use trunkline_inference::{TranscribeOptions, Urgency};
 use trunkline_nn::{Guards, NnError, Passage, RowId, Rows, Whisper, WhisperOptions, Window};
 
 use super::queue::{Kind, Pass};
@@ -166,7 +166,7 @@ fn decoding(options: &TranscribeOptions, kind: Kind) -> WhisperOptions {
             ..Guards::default()
         },
         (Kind::Partial, None) => Guards::once(),
-        (_, None) if options.background => Guards::default(),
+        (_, None) if options.urgency == Urgency::Background => Guards::default(),
         (_, None) => Guards {
             temperatures: ATTEMPTS_ON_A_LINE.to_vec(),
             retries_guesses: false,

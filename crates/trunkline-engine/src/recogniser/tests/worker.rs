@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use trunkline_audio::{Wav, resample};
 use trunkline_inference::{
     InferenceError, SAMPLE_RATE_HZ, TranscribeOptions, Transcriber, TranscriberInput,
-    TranscriptEvent, TranscriptionSession,
+    TranscriptEvent, TranscriptionSession, Urgency,
 };
 use trunkline_nn::{NnError, Passage, WhisperOptions};
 
@@ -252,7 +252,11 @@ fn many_sessions_at_once_and_long_ones_are_all_answered() {
     let mut open: Vec<_> = (0..40)
         .map(|n| {
             let options = TranscribeOptions {
-                background: n % 3 == 0,
+                urgency: if n % 3 == 0 {
+                    Urgency::Background
+                } else {
+                    Urgency::TurnCritical
+                },
                 ..TranscribeOptions::default()
             };
             let session = model.open(options).unwrap();
