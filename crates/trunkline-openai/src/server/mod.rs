@@ -1,4 +1,4 @@
-//! The server.
+//! The server. What it serves and where it differs from OpenAI stands in `docs/engine-api.md`.
 //!
 //! Every answer that is not a success has OpenAI's one error object; see [`refusal`]. Bodies,
 //! requests at once and audio are bounded, so that a thousand clients cost no more memory than a
