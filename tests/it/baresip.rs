@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use trunkline_audio::{Wav, WavWriter, resample, tone_dbfs};
-use trunkline_tests::{Appliance, Settings, free_udp_port, pause, run};
+use trunkline_tests::{Appliance, Settings, Signal, free_udp_port, pause, run, signal};
 
 static SILENCE: [i16; 8000 * 60] = [0; 8000 * 60];
 
@@ -94,9 +94,7 @@ fn a_softphone_hears_the_greeting() -> Result<()> {
         "the softphone does not get through"
     );
     pause(Duration::from_secs(3));
-    Command::new("kill")
-        .args(["-INT", &phone.0.id().to_string()])
-        .status()?;
+    signal(&phone.0, Signal::INT)?;
     let call = appliance.ended_call()?;
     ensure!(call["end_reason"] == "caller_hung_up", "{call}");
     drop(phone);

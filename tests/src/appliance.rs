@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Finished, free_udp_port, pause, program, run};
+use crate::{Finished, Signal, free_udp_port, pause, program, run, signal};
 
 /// What differs from the configuration that most tests use: measuring models that take no time,
 /// one trunk for this machine, and the starter workflow under `demo`.
@@ -223,8 +223,7 @@ impl Appliance {
     /// # Errors
     /// The signal could not be sent.
     pub fn terminate(&mut self) -> Result<Option<i32>> {
-        let id = self.process.id().to_string();
-        run(Command::new("kill").args(["-TERM", &id]))?;
+        signal(&self.process, Signal::TERM)?;
         Ok(self.process.wait()?.code())
     }
 

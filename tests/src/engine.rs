@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use crate::program;
+use crate::{Signal, program, signal};
 
 /// A running engine.
 pub struct Engine {
@@ -72,8 +72,7 @@ impl Engine {
     /// # Errors
     /// The signal could not be sent.
     pub fn terminate(&mut self) -> Result<Option<i32>> {
-        let id = self.process.id().to_string();
-        crate::run(Command::new("kill").args(["-TERM", &id]))?;
+        signal(&self.process, Signal::TERM)?;
         Ok(self.process.wait()?.code())
     }
 }

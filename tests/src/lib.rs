@@ -13,6 +13,6 @@ mod sipp;
 pub use appliance::{Appliance, Settings};
 pub use engine::{Engine, python_with_openai};
 pub use ports::free_udp_port;
-pub use programs::{Finished, pause, program, run, scenario_file};
+pub use programs::{Finished, Signal, pause, program, run, scenario_file, signal};
 pub use rtp_end::{Heard, RtpEnd};
 pub use sipp::{RunningCall, Sipp};

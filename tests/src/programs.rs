@@ -1,9 +1,11 @@
 //! The built programs, and running them to their end.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Pid;
+pub use rustix::process::Signal;
 
 /// Where a program of the workspace was built: beside the tests themselves.
 ///
@@ -28,6 +30,14 @@ pub fn program(name: &str) -> Result<PathBuf> {
 pub fn scenario_file(name: &str) -> Result<PathBuf> {
     // Tests run in the folder of their package; SIPp runs elsewhere.
     std::path::absolute(Path::new("sipp").join(name)).context("finding a scenario")
+}
+
+/// Sends a signal to a program that was started.
+///
+/// # Errors
+/// It is gone.
+pub fn signal(child: &Child, signal: Signal) -> Result<()> {
+    rustix::process::kill_process(Pid::from_child(child), signal).context("cannot send a signal")
 }
 
 /// Waits while another program goes on.

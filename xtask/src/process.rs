@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Runs to the end with our own terminal; a non-zero exit is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
@@ -107,11 +108,8 @@ impl Background {
         if let Some(status) = self.ended()? {
             return Ok(status);
         }
-        let pid = self.child.id().to_string();
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .context("cannot run kill")?;
+        kill_process(Pid::from_child(&self.child), Signal::TERM)
+            .with_context(|| format!("cannot stop {}", self.name))?;
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             if let Some(status) = self.ended()? {

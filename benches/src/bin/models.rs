@@ -1,7 +1,6 @@
 //! How fast the starter models compute on this machine.
 //!
-//! The language model is measured twice in the same run: as the product holds it, and as
-//! candle multiplies the file's own format. Speech is measured as real-time factor: seconds of
+//! `peers` compares the language model with others; here stand its figures alone. Speech is measured as real-time factor: seconds of
 //! computation per second of audio. Expects the starter models on the disk, and `flite`.
 
 use std::os::unix::process::CommandExt as _;
@@ -14,8 +13,8 @@ use anyhow::{Context as _, bail};
 use trunkline_audio::Wav;
 use trunkline_benches::{Better, Report, repository_root};
 use trunkline_nn::{
-    Chat, ComputePlan, ENVIRONMENT, GenerateOptions, Llama, Message, Role, Step, Whisper,
-    WhisperOptions, cpu, environment_is_set,
+    Chat, ENVIRONMENT, GenerateOptions, Llama, Message, Role, Step, Whisper, WhisperOptions, cpu,
+    environment_is_set,
 };
 
 /// Looked for in the models folder; the first that is there is measured.
@@ -57,15 +56,9 @@ fn measure_language(report: &mut Report) -> anyhow::Result<()> {
     let folder = language_model()?;
     let model = Llama::load(&folder, &cpu())?;
     let ours = language_speed(model, RUNS)?;
-    let stock = Llama::load_as(&folder, &cpu(), ComputePlan::AsStored)?;
-    let stock = language_speed(stock, 1)?;
     let higher = Better::Higher;
     report.add("llm_prefill_tok_s", ours.prefill, "tok/s", 300.0, higher);
     report.add("llm_decode_tok_s", ours.decode, "tok/s", 60.0, higher);
-    let prefill = ours.prefill / stock.prefill;
-    let decode = ours.decode / stock.decode;
-    report.add("llm_prefill_over_stock", prefill, "x", 5.0, higher);
-    report.add("llm_decode_over_stock", decode, "x", 2.0, higher);
     Ok(())
 }
 
@@ -107,7 +100,7 @@ fn one_reply(model: &Arc<Llama>, run: usize) -> anyhow::Result<Speed> {
         max_tokens: REPLY_TOKENS,
         ..GenerateOptions::default()
     };
-    let mut chat = Chat::new(Arc::clone(model), 1);
+    let mut chat = Chat::new(Arc::clone(model), 1)?;
     let mut reply = chat.generate(&conversation, &options)?;
     let start = Instant::now();
     let mut first = None;
@@ -139,6 +132,7 @@ fn measure_hearing(report: &mut Report) -> anyhow::Result<()> {
     let options = WhisperOptions {
         language: Some("en".to_owned()),
         full_window: false,
+        ..WhisperOptions::default()
     };
     let mut best = Duration::MAX;
     for _ in 0..RUNS {

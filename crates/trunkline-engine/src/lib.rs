@@ -15,6 +15,7 @@
 
 mod catalog;
 mod chat;
+mod embedder;
 mod error;
 pub mod instant;
 mod models;
@@ -26,8 +27,9 @@ mod work_queue;
 
 pub use catalog::{Architecture, Catalog, Manifest, ManifestFile, Source, Task};
 pub use chat::LlamaChat;
+pub use embedder::BertEmbedder;
 pub use error::EngineError;
-pub use models::{InstantConfig, Models, ModelsConfig};
+pub use models::{Elsewhere, InstantConfig, Models, ModelsConfig, load_embedder};
 pub use recogniser::WhisperTranscriber;
 pub use store::{
     Access, FileReport, InstalledModel, ModelState, ModelStatus, ModelStore, Pin, Progress, Step,

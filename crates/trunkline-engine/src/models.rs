@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use trunkline_inference::{ChatMessage, ChatModel, Synthesizer, Transcriber};
+use trunkline_inference::{ChatMessage, ChatModel, Embedder, Synthesizer, Transcriber};
 
 use crate::instant::{self, InstantChat, InstantTranscriber, InstantVoice};
 use crate::{
-    Architecture, Catalog, EngineError, FliteVoice, InstalledModel, LlamaChat, ModelStore, Source,
-    Task, WhisperTranscriber,
+    Architecture, BertEmbedder, Catalog, EngineError, FliteVoice, InstalledModel, LlamaChat,
+    ModelStore, Source, Task, WhisperTranscriber,
 };
 
 /// The models of a deployment, by their names in the catalog.
@@ -27,6 +27,8 @@ pub struct ModelsConfig {
     pub tts: String,
     /// Voice of the synthesizer; its own when absent.
     pub voice: Option<String>,
+    /// Texts to vectors, for `trunkline engine` alone; none when absent.
+    pub embeddings: Option<String>,
     /// A folder of further manifests.
     pub catalog: Option<PathBuf>,
     /// What the measuring tools say.
@@ -50,6 +52,7 @@ impl Default for ModelsConfig {
             llm: "smollm2-135m".to_owned(),
             tts: "flite".to_owned(),
             voice: None,
+            embeddings: None,
             catalog: None,
             instant: InstantConfig::default(),
         }
@@ -70,6 +73,7 @@ impl ModelsConfig {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         [&self.stt, &self.llm, &self.tts]
             .into_iter()
+            .chain(&self.embeddings)
             .map(String::as_str)
             .filter(|name| *name != instant::NAME)
     }
@@ -87,6 +91,17 @@ impl ModelsConfig {
     }
 }
 
+/// The parts that are not loaded here, since something else serves them.
+#[derive(Clone, Default)]
+pub struct Elsewhere {
+    /// Speech to text.
+    pub transcriber: Option<Arc<dyn Transcriber>>,
+    /// Language model.
+    pub chat: Option<Arc<dyn ChatModel>>,
+    /// Text to speech.
+    pub voice: Option<Arc<dyn Synthesizer>>,
+}
+
 /// The running models of a deployment.
 #[derive(Clone)]
 pub struct Models {
@@ -99,6 +114,23 @@ pub struct Models {
     llama: Option<Arc<LlamaChat>>,
 }
 
+/// Starts the configured model that turns texts into vectors, if one is configured.
+///
+/// # Errors
+/// As [`Models::load`].
+pub fn load_embedder(
+    config: &ModelsConfig,
+    models_dir: &Path,
+) -> Result<Option<Arc<dyn Embedder>>, EngineError> {
+    let Some(name) = &config.embeddings else {
+        return Ok(None);
+    };
+    let store = ModelStore::open(models_dir, config.open_catalog()?)?;
+    let model = ready(&store, name, Task::Embedding)?;
+    require(&model, &[Architecture::Bert])?;
+    Ok(Some(Arc::new(BertEmbedder::load(&model)?)))
+}
+
 impl Models {
     /// Checks the files of the configured models and starts them. Takes as long as reading
     /// the weights. A model that comes with the product is put in place when it is not there.
@@ -108,22 +140,38 @@ impl Models {
     /// by name, [`EngineError::WrongTask`], [`EngineError::NotRunnable`] or
     /// [`EngineError::Start`].
     pub fn load(config: &ModelsConfig, models_dir: &Path) -> Result<Self, EngineError> {
+        Self::load_beside(Elsewhere::default(), config, models_dir)
+    }
+
+    /// As [`Models::load`], but for the parts that something else serves.
+    ///
+    /// # Errors
+    /// As [`Models::load`].
+    pub fn load_beside(
+        elsewhere: Elsewhere,
+        config: &ModelsConfig,
+        models_dir: &Path,
+    ) -> Result<Self, EngineError> {
         let store = ModelStore::open(models_dir, config.open_catalog()?)?;
-        let transcriber: Arc<dyn Transcriber> = if config.stt == instant::NAME {
+        let transcriber: Arc<dyn Transcriber> = if let Some(given) = elsewhere.transcriber {
+            given
+        } else if config.stt == instant::NAME {
             Arc::new(InstantTranscriber::new(&config.instant.text)?)
         } else {
             let model = ready(&store, &config.stt, Task::Stt)?;
             require(&model, &[Architecture::Whisper])?;
             Arc::new(WhisperTranscriber::load(&model)?)
         };
-        let llama = if config.llm == instant::NAME {
+        let llama = if elsewhere.chat.is_some() || config.llm == instant::NAME {
             None
         } else {
             let model = ready(&store, &config.llm, Task::Llm)?;
             require(&model, &[Architecture::Llama, Architecture::Qwen2])?;
             Some(Arc::new(LlamaChat::load(&model)?))
         };
-        let voice: Arc<dyn Synthesizer> = if config.tts == instant::NAME {
+        let voice: Arc<dyn Synthesizer> = if let Some(given) = elsewhere.voice {
+            given
+        } else if config.tts == instant::NAME {
             Arc::new(InstantVoice)
         } else {
             let model = ready(&store, &config.tts, Task::Tts)?;
@@ -132,9 +180,10 @@ impl Models {
         };
         Ok(Self {
             transcriber,
-            chat: match &llama {
-                Some(chat) => Arc::clone(chat) as Arc<dyn ChatModel>,
-                None => Arc::new(InstantChat::new(&config.instant.reply)),
+            chat: match (elsewhere.chat, &llama) {
+                (Some(given), _) => given,
+                (None, Some(chat)) => Arc::clone(chat) as Arc<dyn ChatModel>,
+                (None, None) => Arc::new(InstantChat::new(&config.instant.reply)),
             },
             voice,
             llama,

@@ -1,4 +1,4 @@
-//! The seam between a call and the models: three traits, their requests and their streams.
+//! The seam between a call and the models: three traits, and [`Embedder`] beside them, their requests and their streams.
 //!
 //! A model may run in this process, in another one behind a unix socket, or behind any
 //! OpenAI-compatible endpoint; the agent cannot tell. Whoever implements a trait owns the
@@ -10,6 +10,7 @@
 mod chat;
 mod clause;
 mod constraint;
+mod embedding;
 mod error;
 mod speech;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use chat::{
 };
 pub use clause::{ClauseCutter, split_into_clauses};
 pub use constraint::{Constraint, LogProb, TokenLogProb, Tool, ToolCall};
+pub use embedding::{EmbedRequest, Embedder, Embeddings, PendingEmbeddings};
 pub use error::InferenceError;
 pub use speech::{SpeechEvent, SpeechRequest, SpeechStream, Synthesizer};
 pub use transcript::{

@@ -80,6 +80,22 @@ pub enum NnError {
     /// Windows that are encoded together must have one length.
     #[error("windows of different lengths cannot be encoded together")]
     WindowsDiffer,
+    /// A row names a block that the pool does not have.
+    #[error("there is no block {block} in a pool of {blocks}")]
+    OutsidePool {
+        /// The block.
+        block: u32,
+        /// Blocks of the pool.
+        blocks: usize,
+    },
+    /// A row has fewer blocks than its tokens need.
+    #[error("a row has {blocks} blocks and needs {needed}")]
+    BlocksMissing {
+        /// Blocks that it has.
+        blocks: usize,
+        /// Blocks that its tokens need.
+        needed: usize,
+    },
     /// There is nothing to choose from, or an option is empty.
     #[error("there are no options to score, or one is empty")]
     NoOptions,

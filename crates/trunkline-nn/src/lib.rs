@@ -1,10 +1,13 @@
-//! The networks on candle: Whisper for speech to text and the Llama family for text.
+//! The networks on candle: Whisper for speech to text, the Llama family for text, and BERT for
+//! vectors of texts.
 //!
 //! Every size and member of a family runs on one code path. This crate loads files, computes
 //! and returns; it owns no threads, no queues and no downloads. What runs when, and for whom,
 //! is decided by the engine.
 #![forbid(unsafe_code)]
 
+pub mod bert;
+mod cpu;
 mod error;
 mod files;
 pub mod llama;

@@ -181,3 +181,6 @@ impl<I> Tenant<I> {
         !self.items.is_empty() || self.taken > 0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,16 +92,22 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn empty(step: u64, at: Duration) -> Self {
+    /// An empty plan with room for so many rows, tokens and blocks.
+    pub(crate) fn with_room(step: u64, at: Duration, [rows, tokens, blocks]: [usize; 3]) -> Self {
         Self {
             step,
             at,
-            rows: Vec::new(),
-            tokens: Vec::new(),
-            blocks: Vec::new(),
+            rows: Vec::with_capacity(rows),
+            tokens: Vec::with_capacity(tokens),
+            blocks: Vec::with_capacity(blocks),
             copies: Vec::new(),
             prefill_budget: 0,
         }
+    }
+
+    /// How many rows, tokens and blocks it has.
+    pub(crate) fn size(&self) -> [usize; 3] {
+        [self.rows.len(), self.tokens.len(), self.blocks.len()]
     }
 
     /// Counts the steps, from 0.

@@ -61,6 +61,8 @@ pub(crate) struct Row {
     pub(crate) open: bool,
     pub(crate) flight: Option<Flight>,
     pub(crate) queued: Queued,
+    /// Times that it was chosen to decode when not all could be.
+    pub(crate) turns: u64,
     /// Tokens run while speculative.
     pub(crate) ahead: usize,
 }
@@ -171,6 +173,7 @@ impl Row {
             open: self.open,
             flight: None,
             queued: Queued::No,
+            turns: self.turns,
             ahead: 0,
         }
     }

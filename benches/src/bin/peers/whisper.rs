@@ -32,9 +32,24 @@ const LONG_SECONDS: usize = 29;
 const SHORT_SECONDS: usize = 5;
 
 const ROWS: [(usize, &str, &str, Option<f64>); 3] = [
-    (1, "whisper_rows1_vs_faster_whisper", "whisper_rows1_vs_whispercpp", None),
-    (4, "whisper_rows4_vs_faster_whisper", "whisper_rows4_vs_whispercpp", None),
-    (8, "whisper_rows8_vs_faster_whisper", "whisper_rows8_vs_whispercpp", Some(1.0)),
+    (
+        1,
+        "whisper_rows1_vs_faster_whisper",
+        "whisper_rows1_vs_whispercpp",
+        None,
+    ),
+    (
+        4,
+        "whisper_rows4_vs_faster_whisper",
+        "whisper_rows4_vs_whispercpp",
+        None,
+    ),
+    (
+        8,
+        "whisper_rows8_vs_faster_whisper",
+        "whisper_rows8_vs_whispercpp",
+        Some(1.0),
+    ),
 ];
 
 /// Measures and adds the figures to a report.
@@ -170,7 +185,10 @@ impl Peer {
         let outcome: Outcome = serde_json::from_str(&self.line()?)?;
         // whisper.cpp counts one more or less.
         if outcome.tokens.abs_diff(rows * TOKENS) > 2 * rows {
-            bail!("the peer said {} tokens for {rows} utterances", outcome.tokens);
+            bail!(
+                "the peer said {} tokens for {rows} utterances",
+                outcome.tokens
+            );
         }
         Ok(outcome.seconds)
     }
@@ -218,7 +236,9 @@ fn checkpoint(home: &Path) -> anyhow::Result<PathBuf> {
     let folder = home.join("checkpoint");
     if !folder.join("model.safetensors").is_file() {
         let python = home.join("bin/python");
-        run(Command::new(python).args(["-c", PROGRAM, "prepare"]).arg(&folder))?;
+        run(Command::new(python)
+            .args(["-c", PROGRAM, "prepare"])
+            .arg(&folder))?;
     }
     Ok(folder)
 }

@@ -16,6 +16,7 @@ pub(super) const MANIFESTS: &[(&str, &str)] = manifests![
     "llama-3.1-8b",
     "llama-3.2-1b",
     "llama-3.2-3b",
+    "minilm-l6",
     "qwen2.5-0.5b",
     "silero-vad",
     "smollm2-1.7b",

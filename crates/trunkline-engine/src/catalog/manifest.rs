@@ -19,6 +19,8 @@ pub enum Task {
     Tts,
     /// Voice activity detection.
     Vad,
+    /// Texts to vectors.
+    Embedding,
 }
 
 impl Task {
@@ -29,6 +31,7 @@ impl Task {
             Self::Llm => "language",
             Self::Tts => "speech synthesis",
             Self::Vad => "voice activity",
+            Self::Embedding => "embeddings",
         }
     }
 }
@@ -49,6 +52,8 @@ pub enum Architecture {
     SileroVad,
     /// The program Flite.
     Flite,
+    /// BERT as a sentence encoder.
+    Bert,
 }
 
 /// Where the files come from.

@@ -42,7 +42,7 @@ impl LlamaNetwork {
     pub(super) fn load(folder: &Path) -> Result<Self, NnError> {
         let model = Llama::load(folder, &trunkline_nn::cpu())?;
         Ok(Self {
-            chat: Chat::new(Arc::new(model), KEPT_PREFIXES),
+            chat: Chat::new(Arc::new(model), KEPT_PREFIXES)?,
         })
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use trunkline_inference::{InferenceError, TranscribeOptions, TranscriptEvent};
+use trunkline_inference::{InferenceError, TranscribeOptions, TranscriptEvent, Urgency};
 use trunkline_nn::{NnError, Transcription};
 use trunkline_scheduler::Class;
 
@@ -62,8 +62,12 @@ impl Pass {
     /// What waits for it.
     pub(super) fn class(&self) -> Class {
         match self.kind {
-            _ if self.options.background => Class::Background,
-            Kind::Final => Class::TurnCritical,
+            _ if self.options.urgency == Urgency::Background => Class::Background,
+            Kind::Final => match self.options.urgency {
+                Urgency::TurnCritical => Class::TurnCritical,
+                Urgency::Playing => Class::Playing,
+                _ => Class::Speculative,
+            },
             Kind::Early | Kind::Partial => Class::Speculative,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use trunkline_inference::{
     InferenceError, TranscribeOptions, TranscriptDetail, TranscriptEvent, TranscriptSegment,
-    TranscriptWord,
+    TranscriptWord, Urgency,
 };
 use trunkline_nn::{PassageSegment, Transcription};
 
@@ -137,7 +137,7 @@ impl Utterance {
     fn may_compute_ahead(&self) -> bool {
         self.finished.is_none()
             && self.under_way.is_none()
-            && !self.options.background
+            && self.options.urgency != Urgency::Background
             && self.levels.any_sound()
     }
 

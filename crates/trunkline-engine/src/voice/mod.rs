@@ -3,9 +3,14 @@
 //! Running the program costs 20 ms for a short clause, its start included, and keeps a large
 //! C library and its crashes out of this process; linking it would save some ten of them and
 //! need `unsafe`. What was said once is kept, so that greetings and prompts cost nothing.
+//!
+//! The clauses of all calls wait in one queue, by class and deadline. The voice speaks one
+//! clause at a time on each of its threads; one that speaks several together takes larger
+//! batches from the same queue.
 
 mod cache;
 mod program;
+mod queue;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -20,10 +25,10 @@ use trunkline_inference::{
     InferenceError, ModelInfo, SpeechEvent, SpeechRequest, SpeechStream, Synthesizer,
 };
 
-use crate::work_queue::{Refusal, WorkQueue};
 use crate::{EngineError, InstalledModel, Source};
 use cache::{Cache, Key};
 use program::Flite;
+use queue::{Clause, ClauseQueue, Measures};
 
 /// The voice that is used when none is asked for: clear at telephone band.
 const DEFAULT_VOICE: &str = "slt";
@@ -40,7 +45,7 @@ const CACHE_BYTES: usize = 32 << 20;
 #[derive(Debug)]
 pub struct FliteVoice {
     shared: Arc<Shared>,
-    queue: Arc<WorkQueue<Job>>,
+    queue: Arc<ClauseQueue>,
 }
 
 #[derive(Debug)]
@@ -49,12 +54,6 @@ struct Shared {
     program: Flite,
     voice: String,
     cache: Mutex<Cache>,
-}
-
-#[derive(Debug)]
-struct Job {
-    key: Key,
-    events: mpsc::UnboundedSender<SpeechEvent>,
 }
 
 impl FliteVoice {
@@ -83,7 +82,12 @@ impl FliteVoice {
             voice,
             cache: Mutex::new(Cache::new(CACHE_BYTES)),
         });
-        let queue = Arc::new(WorkQueue::new(MAX_WAITING));
+        let measures = Measures {
+            batch: 1,
+            waiting: MAX_WAITING,
+            longest: MAX_TEXT_BYTES,
+        };
+        let queue = Arc::new(ClauseQueue::new(name, measures)?);
         let threads = thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4));
         for index in 0..threads {
             let (shared, queue) = (Arc::clone(&shared), Arc::clone(&queue));
@@ -139,28 +143,15 @@ impl Synthesizer for FliteVoice {
             send(&events, &kept.unwrap_or_default(), Duration::ZERO);
             return Ok(stream);
         }
-        let model = self.shared.name.clone();
         self.queue
-            .push(Job { key, events })
-            .map_err(|refusal| match refusal {
-                Refusal::Full => InferenceError::Overloaded { model },
-                Refusal::Closed(reason) => InferenceError::Unavailable { model, reason },
-            })?;
+            .push(Clause { key, events }, request.urgency, request.due)?;
         Ok(stream)
     }
 }
 
 impl Drop for FliteVoice {
     fn drop(&mut self) {
-        let reason = "it was shut down";
-        for job in self.queue.close(reason) {
-            let _ = job
-                .events
-                .send(SpeechEvent::Failed(InferenceError::Unavailable {
-                    model: self.shared.name.clone(),
-                    reason: reason.to_owned(),
-                }));
-        }
+        self.queue.close("it was shut down");
     }
 }
 
@@ -193,11 +184,8 @@ impl Shared {
     }
 }
 
-fn serve(shared: &Shared, queue: &WorkQueue<Job>) {
-    while let Some(job) = queue.pop() {
-        if job.events.is_closed() {
-            continue;
-        }
+fn serve(shared: &Shared, queue: &ClauseQueue) {
+    for job in std::iter::from_fn(|| queue.pop()).flatten() {
         let begun = Instant::now();
         match shared.speak(&job.key) {
             Ok(pcm) => send(&job.events, &pcm, begun.elapsed()),

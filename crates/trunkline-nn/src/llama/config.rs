@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::gguf::Gguf;
 use crate::NnError;
 
+/// The members of the family, as both kinds of files name them.
+const FAMILIES: [&str; 4] = ["llama", "mistral", "qwen2", "qwen3"];
+
 /// The shape of the network.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Config {
@@ -20,6 +23,8 @@ pub(super) struct Config {
     pub(super) vocabulary: usize,
     /// Tokens that one sequence may have.
     pub(super) context: usize,
+    /// A token sees so many, itself included; all when `None`.
+    pub(super) window: Option<usize>,
     pub(super) norm_epsilon: f32,
     pub(super) rotary: Rotary,
 }
@@ -63,6 +68,8 @@ struct HuggingFace {
     rope_parameters: Option<Scaling>,
     sliding_window: Option<usize>,
     use_sliding_window: Option<bool>,
+    /// Qwen's count of layers below those with a window.
+    max_window_layers: Option<usize>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -81,7 +88,7 @@ impl Config {
     pub(super) fn from_json(file: &Path, json: Value) -> Result<Self, NnError> {
         let read: HuggingFace =
             serde_json::from_value(json).map_err(|error| NnError::damaged(file, error))?;
-        if !["llama", "mistral", "qwen2"].contains(&read.model_type.as_str()) {
+        if !FAMILIES.contains(&read.model_type.as_str()) {
             let reason = format!("model_type is {}", read.model_type);
             return Err(NnError::unsupported(file, reason));
         }
@@ -93,11 +100,15 @@ impl Config {
             .rope_theta
             .or(read.rope_parameters.and_then(|scaling| scaling.rope_theta))
             .unwrap_or(10_000.0);
-        // Attention here sees the whole context, so that a model that was trained to see a
-        // window only may not have more context than that.
-        let window = read
-            .sliding_window
-            .filter(|_| read.use_sliding_window.unwrap_or(true));
+        let window = read.sliding_window.filter(|_| {
+            // Qwen names a window that it does not use unless it says so.
+            let unless_told = !read.model_type.starts_with("qwen");
+            read.use_sliding_window.unwrap_or(unless_told)
+        });
+        if window.is_some() && read.max_window_layers.is_some_and(|layers| layers > 0) {
+            let reason = "only some of its layers have a window".to_owned();
+            return Err(NnError::unsupported(file, reason));
+        }
         let config = Self {
             width: read.hidden_size,
             layers: read.num_hidden_layers,
@@ -106,9 +117,8 @@ impl Config {
             head_width,
             inner: read.intermediate_size,
             vocabulary: read.vocab_size,
-            context: window
-                .unwrap_or(usize::MAX)
-                .min(read.max_position_embeddings),
+            context: read.max_position_embeddings,
+            window,
             norm_epsilon: read.rms_norm_eps as f32,
             rotary: Rotary {
                 base,
@@ -124,7 +134,7 @@ impl Config {
     /// From the metadata of a GGUF file.
     pub(super) fn from_gguf(gguf: &Gguf) -> Result<Self, NnError> {
         let architecture = gguf.text("general.architecture")?;
-        if !["llama", "mistral", "qwen2"].contains(&architecture) {
+        if !FAMILIES.contains(&architecture) {
             let reason = format!("general.architecture is {architecture}");
             return Err(NnError::unsupported(gguf.file(), reason));
         }
@@ -154,6 +164,9 @@ impl Config {
             inner: number("feed_forward_length")?,
             vocabulary: gguf.tensor_shape("token_embd.weight")?[0],
             context: number("context_length")?,
+            window: number("attention.sliding_window")
+                .ok()
+                .filter(|window| *window > 0),
             norm_epsilon: gguf.float(&key("attention.layer_norm_rms_epsilon"))? as f32,
             rotary: Rotary {
                 base: gguf.float(&key("rope.freq_base")).unwrap_or(10_000.0),
@@ -171,6 +184,7 @@ impl Config {
             && self.head_width.is_multiple_of(2)
             && self.width > 0
             && self.vocabulary > 0
+            && self.window != Some(0)
             && self.context > 1;
         if sound {
             Ok(self)

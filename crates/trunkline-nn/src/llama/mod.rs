@@ -4,14 +4,17 @@
 //! keeps the keys and values of recent prompts, so that the next turn of a conversation, or
 //! the next call of the same workflow, computes only what is new. Sequences run one at a time.
 
-mod cache;
+mod attention;
 mod config;
 mod gguf;
 mod linear;
 mod network;
 mod plan;
+mod pool;
 mod prefixes;
 mod reply;
+mod rotary;
+mod rows;
 mod sampler;
 mod scores;
 mod source;
@@ -27,7 +30,9 @@ use std::sync::Arc;
 use candle_core::Device;
 
 pub use self::plan::ComputePlan;
+pub use self::pool::{BLOCK_TOKENS, KvPool};
 pub use self::reply::{Reply, Step, Usage};
+pub use self::rows::{Logits, Row};
 pub use self::sampler::GenerateOptions;
 pub use self::scores::{Choice, Score};
 pub use self::template::{Message, Role};
@@ -35,7 +40,7 @@ pub use self::template::{Message, Role};
 use self::config::Config;
 use self::gguf::Gguf;
 use self::network::Network;
-use self::prefixes::{Prefix, Prefixes};
+use self::prefixes::Prefixes;
 use self::source::Source;
 use self::vocabulary::Vocabulary;
 use crate::NnError;
@@ -128,14 +133,23 @@ impl Llama {
         self.vocabulary.decode(tokens)
     }
 
-    /// Adds tokens to a prefix; the logits of what follows them.
-    fn extend(&self, prefix: &mut Prefix, tokens: &[u32]) -> Result<Vec<f32>, NnError> {
-        let logits = in_pool(|| {
-            let hidden = self.network.advance(&mut prefix.cache, tokens, 1)?;
-            Ok(self.network.logits(&hidden)?.squeeze(0)?.to_vec1()?)
-        })?;
-        prefix.tokens.extend_from_slice(tokens);
-        Ok(logits)
+    /// A pool for the keys and values of sequences of this model.
+    ///
+    /// # Errors
+    /// [`NnError::Compute`] when the memory is not there.
+    pub fn new_pool(&self, blocks: usize, block_tokens: usize) -> Result<KvPool, NnError> {
+        self.network.new_pool(blocks, block_tokens)
+    }
+
+    /// Computes the new tokens of several sequences at once. A row's result does not depend on
+    /// which other rows there are.
+    ///
+    /// # Errors
+    /// [`NnError::PromptTooLong`] when a row goes beyond the context or is empty,
+    /// [`NnError::BlocksMissing`], [`NnError::OutsidePool`], [`NnError::Tokenizer`] for a token
+    /// that the model does not have, or [`NnError::Compute`].
+    pub fn step(&self, pool: &mut KvPool, rows: &[Row<'_>]) -> Result<Logits, NnError> {
+        in_pool(|| self.network.step(pool, rows))
     }
 }
 
@@ -169,11 +183,12 @@ pub struct Chat {
 impl Chat {
     /// Keeps at most `kept_prefixes` prefixes: one per running conversation and one per
     /// workflow is a good number. Each takes memory for its tokens.
-    pub fn new(model: Arc<Llama>, kept_prefixes: usize) -> Self {
-        Self {
-            model,
-            prefixes: Prefixes::new(kept_prefixes),
-        }
+    ///
+    /// # Errors
+    /// [`NnError::Compute`] when the memory is not there.
+    pub fn new(model: Arc<Llama>, kept_prefixes: usize) -> Result<Self, NnError> {
+        let prefixes = Prefixes::new(&model.network, kept_prefixes)?;
+        Ok(Self { model, prefixes })
     }
 
     /// The model.
@@ -191,8 +206,14 @@ impl Chat {
         options: &GenerateOptions,
     ) -> Result<Reply<'_>, NnError> {
         let prompt = self.prompt(messages, 1)?;
-        let prefix = self.prefixes.begin(&self.model.network, &prompt)?;
-        Ok(Reply::new(&self.model, prefix, prompt, options.clone()))
+        let at = self.prefixes.begin(&prompt)?;
+        let (prefix, pool) = self.prefixes.at(at);
+        Ok(Reply::new(
+            &self.model,
+            (prefix, pool),
+            prompt,
+            options.clone(),
+        ))
     }
 
     /// Scores each of `options` as the whole reply to a conversation.
@@ -214,12 +235,17 @@ impl Chat {
         }
         let longest = replies.iter().map(Vec::len).max().unwrap_or(0);
         let prompt = self.prompt(messages, longest)?;
-        let prefix = self.prefixes.begin(&self.model.network, &prompt)?;
-        let mut logits = Vec::new();
-        for chunk in prompt[prefix.tokens.len()..].chunks(CHUNK) {
-            logits = self.model.extend(prefix, chunk)?;
+        let at = self.prefixes.begin(&prompt)?;
+        let spare = self.prefixes.spare();
+        let (prefix, pool) = self.prefixes.at(at);
+        let known = prefix.tokens.len();
+        let mut logits = None;
+        for chunk in prompt[known..].chunks(CHUNK) {
+            logits = Some(in_pool(|| prefix.extend(&self.model.network, pool, chunk))?);
         }
-        scores::score(&self.model, prefix, &logits, &replies)
+        let after = logits.as_mut().and_then(|logits| logits.last_mut(0));
+        let after: &[f32] = after.map_or(&[], |after| after);
+        scores::score(&self.model, (prefix, pool, &spare), after, &replies)
     }
 
     /// Says which of `options` is the likeliest reply. `neutral` is a conversation like

@@ -1,22 +1,23 @@
-//! The network: tokens in, logits out, with the keys and values in a [`Cache`] of the caller.
-//!
-//! Positions and mask are arguments, so that one pass can hold one sequence or several
-//! continuations of it side by side.
+//! The network: packed rows in, logits out, with the keys and values in a [`KvPool`] of the caller.
 
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Tensor};
-use candle_nn::{ops, rotary_emb};
+use candle_nn::ops;
 
-use super::cache::Cache;
+use super::attention::{Attention, AttentionShape, HeadNorms};
 use super::config::Config;
 use super::linear::{Linear, Placement};
 use super::plan::ComputePlan;
+use super::pool::{KvLayer, KvPool};
+use super::rotary::Rotation;
+use super::rows::{Logits, Packed, Row};
 use super::source::{Matrix, Source};
 use crate::NnError;
 
 pub(super) struct Network {
     config: Config,
     frequencies: Vec<f64>,
+    attention: AttentionShape,
     embedding: Embedding,
     blocks: Vec<Block>,
     norm: Tensor,
@@ -33,20 +34,11 @@ enum Embedding {
 struct Block {
     attention_norm: Tensor,
     queries_keys_values: Linear,
+    head_norms: Option<HeadNorms>,
     out: Linear,
     inner_norm: Tensor,
     gate_up: Linear,
     down: Linear,
-}
-
-/// What one pass computes.
-pub(super) struct Pass<'a> {
-    /// New tokens, after those in the cache.
-    pub(super) tokens: &'a [u32],
-    /// Position of each, counted from the start of the sequence.
-    pub(super) positions: &'a [usize],
-    /// Whether new token `.0` sees new token `.1`. All see what is in the cache.
-    pub(super) sees: &'a (dyn Fn(usize, usize) -> bool + Sync),
 }
 
 impl Network {
@@ -74,6 +66,11 @@ impl Network {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             frequencies: config.rotary.frequencies(config.head_width),
+            attention: AttentionShape {
+                heads: config.heads,
+                window: config.window,
+                epsilon: config.norm_epsilon,
+            },
             norm: norm(&to, "model.norm.weight")?,
             embedding,
             blocks,
@@ -88,52 +85,46 @@ impl Network {
         &self.config
     }
 
-    pub(super) fn new_cache(&self) -> Result<Cache, NnError> {
-        Cache::new(&self.config, self.dtype, &self.device)
+    pub(super) fn new_pool(&self, blocks: usize, block_tokens: usize) -> Result<KvPool, NnError> {
+        KvPool::new(&self.config, blocks, block_tokens, self.dtype, &self.device)
     }
 
-    /// Runs the next tokens of one sequence and keeps them in the cache. Returns what the last
-    /// `rows` of them say, `(rows, width)`, for [`Network::logits`].
-    pub(super) fn advance(
-        &self,
-        cache: &mut Cache,
-        tokens: &[u32],
-        rows: usize,
-    ) -> Result<Tensor, NnError> {
-        let before = cache.len();
-        let positions: Vec<usize> = (before..before + tokens.len()).collect();
-        let pass = Pass {
-            tokens,
-            positions: &positions,
-            sees: &|query, key| key <= query,
-        };
-        let hidden = self.run(cache, &pass)?;
-        cache.advance(tokens.len());
-        Ok(hidden.narrow(0, tokens.len() - rows, rows)?)
-    }
-
-    /// Runs a pass. What it writes into the cache stays unknown until [`Cache::advance`].
-    pub(super) fn run(&self, cache: &mut Cache, pass: &Pass<'_>) -> Result<Tensor, NnError> {
-        cache.reserve(pass.tokens.len())?;
-        let mut x = self.embed(pass.tokens)?;
-        let rotation = self.rotation(pass.positions)?;
-        let mask = self.mask(cache.len(), pass)?;
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let keep = |keys: &Tensor, values: &Tensor| cache.write(layer, keys, values);
-            let normed = ops::rms_norm(&x, &block.attention_norm, self.config.norm_epsilon)?;
-            x = (x + block.attend(&self.config, &normed, &rotation, mask.as_ref(), keep)?)?;
-            let normed = ops::rms_norm(&x, &block.inner_norm, self.config.norm_epsilon)?;
-            let inner = ops::swiglu(&block.gate_up.forward(&normed)?)?;
-            x = (x + block.down.forward(&inner)?)?;
+    /// Computes the new tokens of all rows and keeps their keys and values in the pool.
+    pub(super) fn step(&self, pool: &mut KvPool, rows: &[Row<'_>]) -> Result<Logits, NnError> {
+        let packed = Packed::new(rows, pool, self.config.context)?;
+        if packed.tokens.is_empty() {
+            return Ok(Logits::new(Vec::new(), self.config.vocabulary, rows));
         }
-        Ok(x)
+        let rotation = Rotation::new(&self.frequencies, &packed.positions);
+        let mut x = self.embed(&packed.tokens)?;
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let attention = Attention {
+                shape: &self.attention,
+                norms: block.head_norms.as_ref(),
+                block: pool.shape(),
+                packed: &packed,
+                rotation: &rotation,
+            };
+            x = block.forward(&x, self.config.norm_epsilon, &attention, pool.layer(layer))?;
+        }
+        let values = self.logits(&x, &packed)?;
+        Ok(Logits::new(values, self.config.vocabulary, rows))
     }
 
-    /// Logits of rows that [`Network::run`] gave: `(rows, vocabulary)`, f32.
-    pub(super) fn logits(&self, hidden: &Tensor) -> Result<Tensor, NnError> {
-        let hidden = hidden.contiguous()?;
+    /// What follows the wanted tokens, one line after another.
+    fn logits(&self, hidden: &Tensor, packed: &Packed<'_>) -> Result<Vec<f32>, NnError> {
+        if packed.wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let hidden = if packed.wanted.len() == packed.tokens.len() {
+            hidden.clone()
+        } else {
+            let wanted = Tensor::new(packed.wanted.as_slice(), &self.device)?;
+            hidden.index_select(&wanted, 0)?
+        };
         let normed = ops::rms_norm(&hidden, &self.norm, self.config.norm_epsilon)?;
-        Ok(self.head.forward(&normed)?.to_dtype(DType::F32)?)
+        let logits = self.head.forward(&normed)?.to_dtype(DType::F32)?;
+        Ok(logits.flatten_all()?.to_vec1()?)
     }
 
     fn embed(&self, tokens: &[u32]) -> Result<Tensor, NnError> {
@@ -151,42 +142,6 @@ impl Network {
                 rows.to_dtype(self.dtype)?.to_device(&self.device)?
             }
         })
-    }
-
-    /// Cosines and sines, `(positions, head_width / 2)`.
-    fn rotation(&self, positions: &[usize]) -> Result<(Tensor, Tensor), NnError> {
-        let angles = || {
-            positions.iter().flat_map(|position| {
-                let position = *position as f64;
-                self.frequencies.iter().map(move |turn| position * turn)
-            })
-        };
-        let shape = (positions.len(), self.frequencies.len());
-        let table = |values: Vec<f32>| -> Result<Tensor, NnError> {
-            Ok(Tensor::from_vec(values, shape, &self.device)?.to_dtype(self.dtype)?)
-        };
-        Ok((
-            table(angles().map(|angle| angle.cos() as f32).collect())?,
-            table(angles().map(|angle| angle.sin() as f32).collect())?,
-        ))
-    }
-
-    /// Added to the scores, `(new, before + new)`. One new token sees all and needs none.
-    fn mask(&self, before: usize, pass: &Pass<'_>) -> Result<Option<Tensor>, NnError> {
-        let new = pass.tokens.len();
-        if new == 1 {
-            return Ok(None);
-        }
-        let mut mask = vec![0f32; new * (before + new)];
-        for (query, row) in mask.chunks_exact_mut(before + new).enumerate() {
-            for (key, cell) in row[before..].iter_mut().enumerate() {
-                if !(pass.sees)(query, key) {
-                    *cell = f32::NEG_INFINITY;
-                }
-            }
-        }
-        let mask = Tensor::from_vec(mask, (new, before + new), &self.device)?;
-        Ok(Some(mask.to_dtype(self.dtype)?))
     }
 }
 
@@ -212,6 +167,25 @@ fn norm(to: &Placement<'_>, name: &str) -> Result<Tensor, NnError> {
     Ok(norm.to_dtype(to.dtype)?.to_device(to.device)?)
 }
 
+/// The norms of queries and keys under `name`, where the file has them.
+fn head_norms(to: &Placement<'_>, name: &str) -> Result<Option<HeadNorms>, NnError> {
+    let (queries, keys) = (
+        format!("{name}.q_norm.weight"),
+        format!("{name}.k_norm.weight"),
+    );
+    if !to.source.contains(&queries) {
+        return Ok(None);
+    }
+    let width = to.config.head_width;
+    let weights = |name: &str| -> Result<Vec<f32>, NnError> {
+        Ok(to.source.vector(name, width, to.config)?.to_vec1()?)
+    };
+    Ok(Some(HeadNorms {
+        queries: weights(&queries)?,
+        keys: weights(&keys)?,
+    }))
+}
+
 impl Block {
     fn load(to: &Placement<'_>, layer: usize) -> Result<Self, NnError> {
         let config = to.config;
@@ -235,6 +209,7 @@ impl Block {
                     ("self_attn.v_proj", keys),
                 ],
             )?,
+            head_norms: head_norms(to, &name("self_attn"))?,
             out: linear(queries, &[("self_attn.o_proj", config.width)])?,
             inner_norm: norm(to, &name("post_attention_layernorm.weight"))?,
             gate_up: linear(
@@ -248,40 +223,20 @@ impl Block {
         })
     }
 
-    /// `x` is `(new, width)`. `keep` stores new keys and values and gives all of them.
-    fn attend(
+    /// `x` is `(tokens, width)`, before and after.
+    fn forward(
         &self,
-        config: &Config,
         x: &Tensor,
-        (cosines, sines): &(Tensor, Tensor),
-        mask: Option<&Tensor>,
-        keep: impl Fn(&Tensor, &Tensor) -> Result<(Tensor, Tensor), NnError>,
+        epsilon: f32,
+        attention: &Attention<'_>,
+        kept: &KvLayer,
     ) -> Result<Tensor, NnError> {
-        let new = x.dim(0)?;
-        let (heads, kv_heads, width) = (config.heads, config.kv_heads, config.head_width);
-        let all = self.queries_keys_values.forward(x)?;
-        let by_head = |start: usize, heads: usize| -> Result<Tensor, NnError> {
-            let part = all.narrow(1, start, heads * width)?;
-            let part = part.reshape((new, heads, width))?.transpose(0, 1)?;
-            Ok(part.contiguous()?.unsqueeze(0)?)
-        };
-        let queries = rotary_emb::rope(&by_head(0, heads)?, cosines, sines)?;
-        let keys = rotary_emb::rope(&by_head(heads * width, kv_heads)?, cosines, sines)?;
-        let values = by_head((heads + kv_heads) * width, kv_heads)?;
-        let (keys, values) = keep(&keys.squeeze(0)?, &values.squeeze(0)?)?;
-        // Several query heads share one head of keys: as more rows of the same product.
-        let shared = heads / kv_heads;
-        let queries = (queries * (width as f64).powf(-0.5))?;
-        let queries = queries.reshape((kv_heads, shared * new, width))?;
-        let mut scores = queries.matmul(&keys.t()?)?;
-        if let Some(mask) = mask {
-            let length = keys.dim(1)?;
-            let split = scores.reshape((kv_heads, shared, new, length))?;
-            let masked = split.broadcast_add(mask)?;
-            scores = masked.reshape((kv_heads, shared * new, length))?;
-        }
-        let found = ops::softmax_last_dim(&scores)?.matmul(&values)?;
-        let found = found.reshape((heads, new, width))?.transpose(0, 1)?;
-        self.out.forward(&found.reshape((new, heads * width))?)
+        let normed = ops::rms_norm(x, &self.attention_norm, epsilon)?;
+        let projected = self.queries_keys_values.forward(&normed)?;
+        let found = attention.forward(&projected, kept)?;
+        let x = (x + self.out.forward(&found)?)?;
+        let normed = ops::rms_norm(&x, &self.inner_norm, epsilon)?;
+        let inner = ops::swiglu(&self.gate_up.forward(&normed)?)?;
+        Ok((x + self.down.forward(&inner)?)?)
     }
 }

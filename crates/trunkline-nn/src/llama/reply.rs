@@ -1,14 +1,16 @@
 //! A reply on its way, one bounded step after another.
 
+use super::pool::KvPool;
 use super::prefixes::Prefix;
 use super::sampler::{GenerateOptions, Sampler};
-use super::{CHUNK, Llama};
+use super::{CHUNK, Llama, in_pool};
 use crate::NnError;
 
 /// A reply on its way. Dropping it ends it; what was computed is kept for the next request.
 pub struct Reply<'a> {
     model: &'a Llama,
     prefix: &'a mut Prefix,
+    pool: &'a mut KvPool,
     prompt: Vec<u32>,
     cached: usize,
     options: GenerateOptions,
@@ -48,7 +50,7 @@ pub struct Usage {
 impl<'a> Reply<'a> {
     pub(super) fn new(
         model: &'a Llama,
-        prefix: &'a mut Prefix,
+        (prefix, pool): (&'a mut Prefix, &'a mut KvPool),
         prompt: Vec<u32>,
         options: GenerateOptions,
     ) -> Self {
@@ -57,6 +59,7 @@ impl<'a> Reply<'a> {
             sampler: Sampler::new(&options),
             model,
             prefix,
+            pool,
             prompt,
             options,
             logits: None,
@@ -99,13 +102,12 @@ impl<'a> Reply<'a> {
         if known < self.prompt.len() {
             let end = self.prompt.len().min(known + CHUNK);
             let chunk = self.prompt[known..end].to_vec();
-            let logits = self.model.extend(self.prefix, &chunk)?;
-            self.logits = Some(logits);
+            self.extend(&chunk)?;
             if end < self.prompt.len() {
                 return Ok(Step::Quiet);
             }
         } else if let Some(last) = self.said.last().copied() {
-            self.logits = Some(self.model.extend(self.prefix, &[last])?);
+            self.extend(&[last])?;
         }
         let full = self.prompt.len() + self.said.len() >= self.model.context();
         if self.said.len() >= self.options.max_tokens || full {
@@ -120,6 +122,13 @@ impl<'a> Reply<'a> {
         }
         self.said.push(token);
         self.speak()
+    }
+
+    fn extend(&mut self, tokens: &[u32]) -> Result<(), NnError> {
+        let network = self.model.network();
+        let mut logits = in_pool(|| self.prefix.extend(network, self.pool, tokens))?;
+        self.logits = logits.last_mut(0).map(|last| last.to_vec());
+        Ok(())
     }
 
     /// Gives out what is certain of the text so far.

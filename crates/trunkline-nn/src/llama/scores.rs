@@ -4,10 +4,9 @@
 //! and itself, none sees another. The probabilities of an option are those that the model
 //! would have while saying it.
 
-use candle_core::Tensor;
-
-use super::network::Pass;
+use super::pool::KvPool;
 use super::prefixes::Prefix;
+use super::rows::Row;
 use super::{Llama, in_pool};
 use crate::NnError;
 
@@ -54,45 +53,47 @@ impl Choice {
 }
 
 /// Scores options, each a list of tokens, after a prompt. `after_prompt` are the logits of what
-/// follows it.
+/// follows it. Each option is a row that shares the prompt's blocks.
 pub(super) fn score(
     model: &Llama,
-    prefix: &mut Prefix,
+    (prefix, pool, spare): (&Prefix, &mut KvPool, &[u32]),
     after_prompt: &[f32],
     options: &[Vec<u32>],
 ) -> Result<Vec<Score>, NnError> {
-    let base = prefix.cache.len();
-    let mut tokens = Vec::new();
-    let mut positions = Vec::new();
-    let mut owner = Vec::new();
-    for (at, option) in options.iter().enumerate() {
-        // What follows the last token of an option is nobody's concern.
-        for (offset, token) in option[..option.len() - 1].iter().enumerate() {
-            tokens.push(*token);
-            positions.push(base + offset);
-            owner.push(at);
+    let start = prefix.tokens.len();
+    let block = pool.block_tokens();
+    let whole = start / block;
+    let mut spare = spare.iter().copied();
+    let mut tables: Vec<Vec<u32>> = Vec::new();
+    for option in options {
+        let needed = (start + option.len()).div_ceil(block) - whole;
+        let mut table = prefix.blocks[..whole].to_vec();
+        table.extend(spare.by_ref().take(needed));
+        if let Some(own) = table.get(whole).filter(|_| !start.is_multiple_of(block)) {
+            pool.copy_block(prefix.blocks[whole], *own)?;
         }
+        tables.push(table);
     }
-    let rows = if tokens.is_empty() {
-        Vec::new()
-    } else {
-        let pass = Pass {
-            tokens: &tokens,
-            positions: &positions,
-            sees: &|query, key| key <= query && owner[query] == owner[key],
-        };
-        in_pool(|| {
-            let hidden = model.network().run(&mut prefix.cache, &pass)?;
-            rows_of(&model.network().logits(&hidden)?)
-        })?
-    };
-    let mut rows = rows.iter();
+    let rows: Vec<Row<'_>> = options
+        .iter()
+        .zip(&tables)
+        .filter(|(option, _)| option.len() > 1)
+        .map(|(option, blocks)| Row {
+            // What follows the last token of an option is nobody's concern.
+            tokens: &option[..option.len() - 1],
+            start,
+            blocks,
+            logits: option.len() - 1,
+        })
+        .collect();
+    let logits = in_pool(|| model.network().step(pool, &rows))?;
+    let mut rows = (0..rows.len()).flat_map(|row| logits.of(row));
     let mut scores = Vec::with_capacity(options.len());
     for option in options {
         let first = option.first().copied().unwrap_or_default();
         let mut log_prob = log_prob_of(after_prompt, first);
         for token in option.iter().skip(1) {
-            let row = rows.next().map(Vec::as_slice).unwrap_or_default();
+            let row = rows.next().unwrap_or_default();
             log_prob += log_prob_of(row, *token);
         }
         scores.push(Score {
@@ -101,10 +102,6 @@ pub(super) fn score(
         });
     }
     Ok(scores)
-}
-
-fn rows_of(logits: &Tensor) -> Result<Vec<Vec<f32>>, NnError> {
-    Ok(logits.to_vec2()?)
 }
 
 /// Natural logarithm of a token's probability.

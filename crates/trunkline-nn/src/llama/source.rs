@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::quantized::{QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
 
 use super::config::Config;
@@ -23,14 +23,6 @@ pub(super) enum Matrix {
 }
 
 impl Matrix {
-    /// Its format in the file; `None` for floating point.
-    pub(super) fn format(&self) -> Option<GgmlDType> {
-        match self {
-            Self::Dense(_) => None,
-            Self::Quantized(tensor) => Some(tensor.dtype()),
-        }
-    }
-
     pub(super) fn dense(&self) -> Result<Tensor, NnError> {
         Ok(match self {
             Self::Dense(tensor) => tensor.clone(),
@@ -102,11 +94,11 @@ impl Source {
 
     /// GGUF files of the Llama architecture store the rows of queries and keys such that the
     /// two halves of a rotated pair are neighbours. Here a pair is half a head apart, as in
-    /// Hugging Face's files and in GGUF files of Qwen 2. This gives, for each row here, its row
+    /// Hugging Face's files and in GGUF files of Qwen. This gives, for each row here, its row
     /// in the file.
     fn row_order(&self, name: &str, config: &Config) -> Option<Vec<u32>> {
         let Self::Gguf(gguf) = self else { return None };
-        if gguf.text("general.architecture").ok()? == "qwen2" {
+        if gguf.text("general.architecture").ok()?.starts_with("qwen") {
             return None;
         }
         let heads = if name.contains("self_attn.q_proj") {
@@ -127,7 +119,7 @@ impl Source {
 }
 
 /// The rows of a quantized matrix in another order, or some of them, bit for bit.
-pub(super) fn select_rows(tensor: &QTensor, rows: &[u32]) -> Result<QTensor, NnError> {
+fn select_rows(tensor: &QTensor, rows: &[u32]) -> Result<QTensor, NnError> {
     let (_, inputs) = tensor.shape().dims2()?;
     let dtype = tensor.dtype();
     let row_bytes = inputs / dtype.block_size() * dtype.type_size();
@@ -154,6 +146,8 @@ fn gguf_name(name: &str) -> String {
         }
     }
     let in_block = [
+        ("self_attn.q_norm", "attn_q_norm"),
+        ("self_attn.k_norm", "attn_k_norm"),
         ("self_attn.q_proj", "attn_q"),
         ("self_attn.k_proj", "attn_k"),
         ("self_attn.v_proj", "attn_v"),
@@ -175,6 +169,8 @@ fn gguf_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::quantized::GgmlDType;
+
     use super::*;
 
     #[test]

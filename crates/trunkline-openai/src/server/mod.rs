@@ -9,9 +9,11 @@ mod access;
 mod chat;
 mod choices;
 mod config;
+mod embeddings;
 mod fields;
 mod health;
 mod listen;
+mod live;
 mod refusal;
 mod speech;
 #[cfg(test)]
@@ -27,7 +29,7 @@ use axum::http::HeaderMap;
 use axum::middleware;
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
-use trunkline_inference::{ChatModel, Synthesizer, Transcriber, Urgency};
+use trunkline_inference::{ChatModel, Embedder, Synthesizer, Transcriber, Urgency};
 use trunkline_types::Secret;
 
 pub use config::ServerConfig;
@@ -52,6 +54,8 @@ pub struct Served {
     pub transcriber: Option<Arc<dyn Transcriber>>,
     /// `/v1/audio/speech`.
     pub voice: Option<Arc<dyn Synthesizer>>,
+    /// `/v1/embeddings`.
+    pub embedder: Option<Arc<dyn Embedder>>,
 }
 
 impl std::fmt::Debug for Served {
@@ -66,7 +70,9 @@ impl Served {
         let chat = self.chat.iter().map(|model| model.info());
         let transcriber = self.transcriber.iter().map(|model| model.info());
         let voice = self.voice.iter().map(|model| model.info());
-        chat.chain(transcriber).chain(voice).collect()
+        let embedder = self.embedder.iter().map(|model| model.info());
+        let speech = transcriber.chain(voice);
+        chat.chain(speech).chain(embedder).collect()
     }
 }
 
@@ -130,7 +136,9 @@ pub fn router(served: Served, limits: Limits, key: Option<Secret<String>>) -> Ro
         .route("/v1/models/{id}", get(health::model))
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/choices", post(choices::choices))
+        .route("/v1/embeddings", post(embeddings::embeddings))
         .route("/v1/audio/speech", post(speech::speech))
+        .route("/v1/audio/transcriptions/live", get(live::live))
         .layer(DefaultBodyLimit::max(MAX_JSON_BODY))
         .merge(
             Router::new()

@@ -296,3 +296,6 @@ impl<T> BatchQueue<T> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,6 +149,7 @@ fn new_row(id: RowId, arrival: u64, now: Duration, request: Request) -> Row {
         open: request.logits == Logits::None,
         flight: None,
         queued: Queued::No,
+        turns: 0,
         ahead: 0,
         tokens: request.prompt,
     }

@@ -6,6 +6,25 @@ use super::{Queued, TokenScheduler};
 use crate::{BlockId, Class};
 
 impl TokenScheduler {
+    /// For messages: what each row is and has.
+    pub(crate) fn outline(&self) -> String {
+        let mut text = format!("{} blocks available\n", self.pool.available());
+        for row in self.rows.iter().flatten() {
+            text += &format!(
+                "{} {:?} arrival {} open {} has {}/{} in {} blocks, {:?}\n",
+                row.id,
+                row.class,
+                row.arrival,
+                row.open,
+                row.computed,
+                row.tokens.len(),
+                row.blocks.len(),
+                row.queued
+            );
+        }
+        text
+    }
+
     /// Panics where the books do not agree.
     pub(crate) fn check(&self) {
         let mut refs: BTreeMap<BlockId, u32> = BTreeMap::new();

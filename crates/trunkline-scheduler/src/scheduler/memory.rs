@@ -198,7 +198,7 @@ impl TokenScheduler {
 
     /// Releases the blocks behind the last computed position of a row that is not in flight.
     pub(super) fn trim_blocks(&mut self, id: RowId) {
-        let settings = self.settings;
+        let block_tokens = self.settings.block_tokens;
         let Some(row) = self.row_mut(id) else {
             return;
         };
@@ -206,8 +206,8 @@ impl TokenScheduler {
             return;
         }
         // A block that is not full any more is offered to the cache again when it is.
-        row.registered = row.registered.min(row.computed / settings.block_tokens);
-        let kept = settings.blocks_for(row.computed);
+        row.registered = row.registered.min(row.computed / block_tokens);
+        let kept = row.computed.div_ceil(block_tokens);
         if row.blocks.len() <= kept {
             return;
         }

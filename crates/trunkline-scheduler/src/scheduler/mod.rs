@@ -65,6 +65,8 @@ pub struct TokenScheduler {
     /// In the plan in the making, rows that arrived from here on have no blocks to be taken.
     victims_before: PerClass<u64>,
     steps: u64,
+    /// Rows, tokens and blocks of the last plan: the next is about as large.
+    last_size: [usize; 3],
     in_flight: Option<InFlight>,
     step_time: StepTime,
     shed: Vec<Shed>,
@@ -102,6 +104,7 @@ impl TokenScheduler {
             holding: PerClass::default(),
             victims_before: PerClass::default(),
             steps: 0,
+            last_size: [0; 3],
             in_flight: None,
             step_time: StepTime::default(),
             shed: Vec::new(),
@@ -403,3 +406,6 @@ fn check_length(tokens: usize, limit: usize) -> Result<(), SchedulerError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

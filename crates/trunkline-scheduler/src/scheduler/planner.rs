@@ -16,8 +16,6 @@ struct Draft {
     sources: Vec<BlockId>,
     /// Full blocks that this step will compute and others may share after it.
     computing: BTreeSet<BlockHash>,
-    /// Rows that could not be placed, the most urgent first.
-    left_out: Vec<RowId>,
     /// Prefill rows to put back in line.
     taken: Vec<RowId>,
 }
@@ -74,10 +72,9 @@ impl TokenScheduler {
 
     fn draft(&self) -> Draft {
         Draft {
-            plan: Plan::empty(self.steps, self.now),
+            plan: Plan::with_room(self.steps, self.now, self.last_size),
             sources: Vec::new(),
             computing: BTreeSet::new(),
-            left_out: Vec::new(),
             taken: Vec::new(),
         }
     }
@@ -86,6 +83,7 @@ impl TokenScheduler {
     fn launch(&mut self, draft: Draft) -> Plan {
         if !draft.plan.is_empty() {
             self.steps += 1;
+            self.last_size = draft.plan.size();
             self.metrics.steps_planned += 1;
             self.in_flight = Some(InFlight {
                 step: draft.plan.step,
@@ -144,6 +142,9 @@ impl TokenScheduler {
             chosen[class] = order.drain(..take).collect();
             for id in chosen[class].clone() {
                 self.dequeue(id);
+                if let Some(row) = self.row_mut(id) {
+                    row.turns += 1;
+                }
             }
         }
         chosen
@@ -155,7 +156,10 @@ impl TokenScheduler {
         let mut rows: Vec<_> = self.decode[class]
             .iter()
             .filter_map(|id| self.row(*id).ok())
-            .map(|row| (row.origin.tenant, row.key(patience), row.id))
+            .map(|row| {
+                let (due, arrival) = row.key(patience);
+                (row.origin.tenant, (due, row.turns, arrival), row.id)
+            })
             .collect();
         rows.sort_unstable();
         let mut turn = 0;
@@ -206,11 +210,7 @@ impl TokenScheduler {
         }
         match self.place(draft, id, usize::MAX, false) {
             Placed::Runs(tokens) => self.metrics.decode_tokens_run += tokens as u64,
-            Placed::Done | Placed::Shares => draft.taken.push(id),
-            Placed::NoBlocks => {
-                draft.taken.push(id);
-                draft.left_out.push(id);
-            }
+            Placed::Done | Placed::Shares | Placed::NoBlocks => draft.taken.push(id),
         }
     }
 
@@ -242,7 +242,11 @@ impl TokenScheduler {
                 Placed::Done | Placed::Shares => draft.taken.push(id),
                 Placed::NoBlocks => {
                     draft.taken.push(id);
-                    draft.left_out.push(id);
+                    if self.row(id).is_ok_and(|row| row.open) {
+                        // Nobody waits for it, nor for its tenant's sake.
+                        self.dequeue(id);
+                        continue;
+                    }
                     // Who needs less must not pass who came first, or a long row would never run.
                     break;
                 }
@@ -271,27 +275,29 @@ impl TokenScheduler {
         }
     }
 
-    /// Where nothing could be placed although something wants to run, the blocks are with rows
-    /// that have nothing to do. The most urgent row takes them.
+    /// Where nothing could be placed although a row is needed, the blocks are with rows that have
+    /// nothing to do, or with several that are half done. The most urgent row, by the order in
+    /// which rows are preempted, takes them; nobody can take them back before it is done.
     fn place_one_at_any_price(&mut self, draft: &mut Draft) {
         if !draft.plan.is_empty() {
             return;
         }
-        let needed = |id: &RowId| self.row(*id).is_ok_and(|row| !row.open);
-        let Some(id) = draft.left_out.iter().copied().find(needed) else {
+        let needed = self.rows.iter().flatten();
+        let needed = needed.filter(|row| row.is_ready() && !row.open);
+        let Some(row) = needed.min_by_key(|row| (row.class, row.arrival)) else {
             return;
         };
-        let budget = draft.plan.prefill_budget;
+        let id = row.id;
         self.dequeue(id);
-        if let Placed::Runs(tokens) = self.place(draft, id, budget, true) {
-            self.metrics.prefill_tokens_run += tokens as u64;
-            draft.taken.retain(|taken| *taken != id);
+        match self.place(draft, id, draft.plan.prefill_budget, true) {
+            Placed::Runs(tokens) => self.metrics.prefill_tokens_run += tokens as u64,
+            _ => draft.taken.push(id),
         }
     }
 
     /// Gives a row blocks for at most `tokens` tokens and adds it to the plan.
     fn place(&mut self, draft: &mut Draft, id: RowId, tokens: usize, desperate: bool) -> Placed {
-        let settings = self.settings;
+        let block_tokens = self.settings.block_tokens;
         let Ok(row) = self.row(id) else {
             return Placed::Done;
         };
@@ -306,7 +312,7 @@ impl TokenScheduler {
             self.pin_prefix(id);
             return Placed::Done;
         }
-        if !desperate && row.shares(&draft.computing, settings.block_tokens) {
+        if !desperate && row.shares(&draft.computing, block_tokens) {
             self.metrics.cache_hit_tokens += hits as u64;
             return Placed::Shares;
         }

@@ -64,7 +64,6 @@ impl TokenScheduler {
 
     /// Puts a row in line, if it has something to run and is not in flight.
     pub(super) fn enqueue(&mut self, id: RowId) {
-        let settings = self.settings;
         let Some(row) = self.row(id).ok() else {
             return;
         };
@@ -73,11 +72,11 @@ impl TokenScheduler {
         }
         let (class, tenant, since) = (row.class, row.origin.tenant, row.since);
         let arrival = row.arrival;
-        let queued = if row.is_decode(settings.max_decode_tokens) {
+        let queued = if row.is_decode(self.settings.max_decode_tokens) {
             self.decode[class].push(id);
             Queued::Decode(self.decode[class].len() - 1)
         } else {
-            let key = row.key(settings.patience[class]);
+            let key = row.key(self.settings.patience[class]);
             let waiting = row.blocks.is_empty().then_some(row.pending());
             self.prefill[class].insert(tenant, key, id);
             if let Some(tokens) = waiting {

@@ -464,7 +464,7 @@ impl Driver {
                 return steps;
             }
         }
-        panic!("it never comes to rest");
+        panic!("it never comes to rest\n{}", self.scheduler.outline());
     }
 
     /// Panics where a row was left without the logits that it waits for.
@@ -472,8 +472,9 @@ impl Driver {
         for (row, known) in &self.rows {
             assert!(
                 known.wanted.is_empty(),
-                "{row} waits for {:?}",
-                known.wanted
+                "{row} waits for {:?}\n{}",
+                known.wanted,
+                self.scheduler.outline()
             );
         }
     }

@@ -1,6 +1,7 @@
 //! The scheduler against a network that notices a wrong block, driven at random.
 
 mod driver;
+mod load;
 mod network;
 mod properties;
 

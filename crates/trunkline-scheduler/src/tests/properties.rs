@@ -33,7 +33,7 @@ fn drive(settings: TokenSettings, ops: &[Op]) -> Driver {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// The driver checks each row's logits and the scheduler's books after each operation.
     #[test]

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use trunkline_engine::{ModelsConfig, default_models_dir};
 use trunkline_gateway::{GatewayConfig, NumberConfig, SipConfig, TrunkConfig};
 use trunkline_media::MediaConfig;
+use trunkline_openai::remote::RemoteConfig;
 use trunkline_openai::server::ServerConfig;
 use trunkline_telemetry::{LogFormat, check_filter};
 
@@ -22,6 +23,7 @@ pub(super) struct Document {
     pub(super) media: MediaConfig,
     pub(super) models: ModelsConfig,
     pub(super) engine: ServerConfig,
+    pub(super) remote: RemoteConfig,
     pub(super) workflows: WorkflowsConfig,
     pub(super) recording: RecordingConfig,
     pub(super) http: HttpConfig,
@@ -36,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) media: MediaConfig,
     pub(crate) models: ModelsConfig,
     pub(crate) engine: ServerConfig,
+    pub(crate) remote: RemoteConfig,
     pub(crate) workflows: WorkflowsConfig,
     pub(crate) recording: RecordingConfig,
     pub(crate) http: HttpConfig,
@@ -144,6 +147,7 @@ impl From<Document> for Config {
             media: document.media,
             models: document.models,
             engine: document.engine,
+            remote: document.remote,
             workflows: document.workflows,
             recording: document.recording,
             http: document.http,
@@ -158,6 +162,7 @@ impl Config {
         self.gateway.check().map_err(|error| error.to_string())?;
         self.media.check().map_err(|error| error.to_string())?;
         self.engine.check()?;
+        self.remote.check()?;
         check_filter(&self.log.filter).map_err(|error| format!("log.filter: {error}"))?;
         if !self.http.listen.ip().is_loopback() {
             return Err(format!(

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use trunkline_engine::ModelsConfig;
 use trunkline_gateway::SipConfig;
 use trunkline_media::MediaConfig;
+use trunkline_openai::remote::RemoteConfig;
 use trunkline_openai::server::ServerConfig;
 
 use super::shape::{Document, HttpConfig, LogConfig, NodeConfig, RecordingConfig, WorkflowsConfig};
@@ -38,6 +39,7 @@ fn the_commented_file_says_what_the_program_does_without_it() {
     assert_eq!(written.media, MediaConfig::default());
     assert_eq!(written.models, ModelsConfig::default());
     assert_eq!(written.engine, ServerConfig::default());
+    assert_eq!(written.remote, RemoteConfig::default());
     assert_eq!(written.workflows, WorkflowsConfig::default());
     assert_eq!(written.recording, RecordingConfig::default());
     assert_eq!(written.http, HttpConfig::default());
@@ -71,6 +73,68 @@ fn the_settings_that_are_commented_out_exist() {
 
 fn is_key(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}
+
+/// The example of a table that stands indented in a comment.
+fn example(name: &str) -> String {
+    let lines = DEFAULTS.lines().skip_while(|line| !line.contains(name));
+    lines
+        .map_while(|line| line.strip_prefix('#'))
+        .map(|line| format!("{}\n", line.trim()))
+        .collect()
+}
+
+#[test]
+fn the_examples_of_remote_models_are_right() {
+    for (part, endpoints) in [("stt", 1), ("llm", 2)] {
+        let text = example(&format!("[remote.{part}]"));
+        let remote = load_text(&text, &[]).unwrap().config.remote;
+        let pool = if part == "stt" {
+            remote.stt
+        } else {
+            remote.llm
+        };
+        assert_eq!(pool.unwrap().endpoint.len(), endpoints);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_remote_model_is_named_by_its_key() {
+    let pool = "[remote.llm]\nmodel = \"m\"\n";
+    let at = |more: &str| format!("{pool}[[remote.llm.endpoint]]\n{more}\n");
+    let cases = [
+        (format!("{pool}endpoint = []\n"), "remote.llm.endpoint: "),
+        (at("url = \"ftp://x\""), "remote.llm.endpoint.0.url: "),
+        (
+            at("url = \"http://key@x\""),
+            "a key does not stand in a URL",
+        ),
+        (
+            at("url = \"http://x\"\nmax_requests = 0"),
+            "remote.llm.endpoint.0.max_requests: ",
+        ),
+        (
+            at("url = \"http://x\"\nkey = [{api_key = \"hunter2\"}]"),
+            "api_key_env = ",
+        ),
+        (at("url = \"http://x\"\nurls = 1"), "did you mean \"url\"?"),
+        (
+            format!("[remote.vad]\nmodel = \"m\"\n"),
+            "unknown key \"vad\"",
+        ),
+        (
+            format!("{pool}first_ms = 0\nendpoint = [{{url = \"http://x\"}}]\n"),
+            "remote.llm.first_ms: ",
+        ),
+    ];
+    for (text, expected) in cases {
+        let message = complaint(&text, &[]);
+        assert!(
+            message.contains(expected),
+            "{message:?} should contain {expected:?}"
+        );
+        assert!(!message.contains("hunter2"), "{message}");
+    }
 }
 
 #[test]

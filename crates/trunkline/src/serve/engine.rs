@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use tokio::sync::oneshot;
+use trunkline_engine::{Elsewhere, load_embedder};
 use trunkline_openai::server::{Address, Listening, Served, listen, router};
 
 use super::signals::Signals;
@@ -58,11 +59,15 @@ async fn start(config: Config) -> Result<(Listening, Served)> {
     }
     let listening = listen(&config.engine.listen).await?;
     let models_dir = config.node.models_dir();
-    let models = start::load_models(config.models, models_dir).await?;
+    let (embedding, dir) = (config.models.clone(), models_dir.clone());
+    let embedder = tokio::task::spawn_blocking(move || load_embedder(&embedding, &dir));
+    let embedder = embedder.await.context("loading a model failed")??;
+    let models = start::load_models(Elsewhere::default(), config.models, models_dir).await?;
     let served = Served {
         chat: Some(models.chat),
         transcriber: Some(models.transcriber),
         voice: Some(models.voice),
+        embedder,
     };
     Ok((listening, served))
 }

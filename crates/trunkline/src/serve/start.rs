@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use trunkline_agent::{Agent, AgentSettings, PublishedWorkflow};
-use trunkline_engine::{Models, ModelsConfig};
+use trunkline_engine::{Elsewhere, Models, ModelsConfig};
 use trunkline_gateway::Gateway;
 use trunkline_leg::CallLeg;
 use trunkline_media::MediaWheel;
+use trunkline_openai::remote::{RemoteChat, RemoteConfig, RemoteTranscriber, RemoteVoice};
 use trunkline_store::{Recorder, Store};
 use trunkline_telemetry::Metrics;
 
@@ -52,7 +54,12 @@ pub(super) async fn start(config: Config) -> Result<Running> {
     let workflows = workflows::load(config.workflows.dir.as_deref())?;
     workflows::check_numbers(&config.gateway.numbers, &workflows)?;
     let store = open_store(&data).await?;
-    let models = load_models(config.models.clone(), config.node.models_dir()).await?;
+    let models = load_models(
+        elsewhere(&config.remote)?,
+        config.models.clone(),
+        config.node.models_dir(),
+    )
+    .await?;
     let recorder = match config.recording.enabled {
         true => Some(Recorder::start(&data.recordings())?),
         false => None,
@@ -159,9 +166,29 @@ async fn open_store(data: &DataDir) -> Result<Store> {
     Ok(store)
 }
 
-pub(super) async fn load_models(config: ModelsConfig, dir: PathBuf) -> Result<Models> {
+/// The models that others serve. Their endpoints need not be there yet.
+fn elsewhere(config: &RemoteConfig) -> Result<Elsewhere> {
+    let runtime = Handle::current();
+    let mut parts = Elsewhere::default();
+    if let Some(pool) = &config.stt {
+        parts.transcriber = Some(Arc::new(RemoteTranscriber::new(pool, runtime.clone())?));
+    }
+    if let Some(pool) = &config.llm {
+        parts.chat = Some(Arc::new(RemoteChat::new(pool, runtime.clone())?));
+    }
+    if let Some(pool) = &config.tts {
+        parts.voice = Some(Arc::new(RemoteVoice::new(pool, runtime)?));
+    }
+    Ok(parts)
+}
+
+pub(super) async fn load_models(
+    elsewhere: Elsewhere,
+    config: ModelsConfig,
+    dir: PathBuf,
+) -> Result<Models> {
     let began = Instant::now();
-    let models = tokio::task::spawn_blocking(move || Models::load(&config, &dir))
+    let models = tokio::task::spawn_blocking(move || Models::load_beside(elsewhere, &config, &dir))
         .await
         .context("loading the models failed")??;
     tracing::info!(

@@ -4,7 +4,7 @@ use super::made::{LLAMA, QWEN_2};
 use super::*;
 
 fn chat(kept: usize) -> Chat {
-    Chat::new(Arc::new(made::load(LLAMA, ComputePlan::Dense)), kept)
+    Chat::new(Arc::new(made::load(LLAMA, ComputePlan::Dense)), kept).unwrap()
 }
 
 fn user(content: &str) -> Message {
@@ -104,7 +104,7 @@ fn the_text_ends_before_a_stop_string() {
 
 #[test]
 fn scores_are_the_probabilities_of_saying_it() {
-    let mut chat = Chat::new(Arc::new(made::load(QWEN_2, ComputePlan::Dense)), 4);
+    let mut chat = Chat::new(Arc::new(made::load(QWEN_2, ComputePlan::Dense)), 4).unwrap();
     let messages = [user("which one")];
     let options: Vec<String> = ["yes", "no", "perhaps so"].map(str::to_owned).to_vec();
     let scores = chat.score(&messages, &options).unwrap();

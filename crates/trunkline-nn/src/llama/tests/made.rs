@@ -25,6 +25,10 @@ pub(super) struct Shape {
     pub(super) tied: bool,
     /// Llama 3's stretching of the context.
     pub(super) stretched: bool,
+    /// Norms of queries and keys.
+    pub(super) head_norms: bool,
+    /// A sliding window.
+    pub(super) window: Option<usize>,
 }
 
 pub(super) const LAYERS: usize = 2;
@@ -39,6 +43,8 @@ pub(super) const LLAMA: Shape = Shape {
     bias: false,
     tied: true,
     stretched: false,
+    head_norms: false,
+    window: None,
 };
 
 pub(super) const LLAMA_3: Shape = Shape {
@@ -50,6 +56,14 @@ pub(super) const LLAMA_3: Shape = Shape {
 pub(super) const QWEN_2: Shape = Shape {
     model_type: "qwen2",
     bias: true,
+    ..LLAMA
+};
+
+/// Heads wider together than the network, and normed.
+pub(super) const QWEN_3: Shape = Shape {
+    model_type: "qwen3",
+    head_width: 32,
+    head_norms: true,
     ..LLAMA
 };
 
@@ -90,6 +104,10 @@ pub(super) fn weights(shape: Shape) -> HashMap<String, Tensor> {
             if shape.bias {
                 add(&format!("self_attn.{part}_proj.bias"), vec![outputs]);
             }
+        }
+        if shape.head_norms {
+            add("self_attn.q_norm.weight", vec![shape.head_width]);
+            add("self_attn.k_norm.weight", vec![shape.head_width]);
         }
         add("self_attn.o_proj.weight", vec![shape.width, queries]);
         add("mlp.gate_proj.weight", vec![shape.inner, shape.width]);
@@ -137,6 +155,9 @@ pub(super) fn write_folder(folder: &Path, shape: Shape) {
         "rope_theta": 10000.0,
         "eos_token_id": 257,
     });
+    if let Some(window) = shape.window {
+        config["sliding_window"] = json!(window);
+    }
     if shape.stretched {
         config["rope_scaling"] = json!({
             "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
@@ -188,10 +209,9 @@ fn vocabulary() -> (Vec<String>, Vec<i32>) {
 
 /// Writes a GGUF file with the same weights, as `dtype`.
 pub(super) fn write_gguf(file: &Path, shape: Shape, dtype: GgmlDType) {
-    let architecture = if shape.model_type == "qwen2" {
-        "qwen2"
-    } else {
-        "llama"
+    let architecture = match shape.model_type {
+        "mistral" => "llama",
+        own => own,
     };
     let (tokens, kinds) = vocabulary();
     let texts = |all: Vec<String>| Value::Array(all.into_iter().map(Value::String).collect());
@@ -259,6 +279,8 @@ pub(super) fn to_gguf(
         ("model.embed_tokens", "token_embd"),
         ("model.norm", "output_norm"),
         ("lm_head", "output"),
+        ("self_attn.q_norm", "attn_q_norm"),
+        ("self_attn.k_norm", "attn_k_norm"),
         ("self_attn.o_proj", "attn_output"),
         ("self_attn.q_proj", "attn_q"),
         ("self_attn.k_proj", "attn_k"),

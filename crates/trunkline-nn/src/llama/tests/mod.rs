@@ -3,6 +3,7 @@
 mod chats;
 mod damage;
 mod made;
+mod packed;
 mod paths;
 mod reference;
 mod stories;
@@ -11,11 +12,47 @@ use candle_core::Device;
 
 use super::*;
 
+/// A sequence in a pool of its own.
+struct Sequence<'m> {
+    network: &'m Network,
+    pool: KvPool,
+    blocks: Vec<u32>,
+    known: usize,
+}
+
+impl<'m> Sequence<'m> {
+    fn new(network: &'m Network) -> Self {
+        Self::in_blocks_of(network, BLOCK_TOKENS)
+    }
+
+    fn in_blocks_of(network: &'m Network, tokens: usize) -> Self {
+        let blocks = network.config().context.div_ceil(tokens);
+        Self {
+            network,
+            pool: network.new_pool(blocks, tokens).unwrap(),
+            // Not in the order of the pool.
+            blocks: (0..blocks as u32).rev().collect(),
+            known: 0,
+        }
+    }
+
+    /// The logits after each of the next tokens.
+    fn extend(&mut self, tokens: &[u32]) -> Vec<Vec<f32>> {
+        let row = Row {
+            tokens,
+            start: self.known,
+            blocks: &self.blocks,
+            logits: tokens.len(),
+        };
+        let logits = self.network.step(&mut self.pool, &[row]).unwrap();
+        self.known += tokens.len();
+        logits.of(0).map(<[f32]>::to_vec).collect()
+    }
+}
+
 /// The logits after each of `tokens`, computed at once.
 fn logits_of(network: &Network, tokens: &[u32]) -> Vec<Vec<f32>> {
-    let mut cache = network.new_cache().unwrap();
-    let hidden = network.advance(&mut cache, tokens, tokens.len()).unwrap();
-    network.logits(&hidden).unwrap().to_vec2().unwrap()
+    Sequence::new(network).extend(tokens)
 }
 
 fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {

@@ -26,13 +26,12 @@ fn golden() -> Golden {
 }
 
 fn greedy(model: &Llama, prompt: &[u32], length: usize) -> Vec<u32> {
-    let mut cache = model.network.new_cache().unwrap();
+    let mut sequence = Sequence::new(&model.network);
     let mut tokens = prompt.to_vec();
     let mut next = prompt.to_vec();
     while tokens.len() < length {
-        let hidden = model.network.advance(&mut cache, &next, 1).unwrap();
-        let logits = model.network.logits(&hidden).unwrap();
-        let token = likeliest(&logits.squeeze(0).unwrap().to_vec1::<f32>().unwrap());
+        let logits = sequence.extend(&next);
+        let token = likeliest(logits.last().unwrap());
         tokens.push(token);
         next = vec![token];
     }

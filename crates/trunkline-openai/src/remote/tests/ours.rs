@@ -123,7 +123,7 @@ async fn serve(local: &Arc<Local>, folder: &std::path::Path) -> [String; 2] {
         let served = Served {
             chat: Some(Arc::clone(local) as Arc<dyn ChatModel>),
             voice: Some(Arc::new(Tone)),
-            transcriber: None,
+            ..Served::default()
         };
         let listening = listen(&address.parse().unwrap()).await.unwrap();
         let bound = listening.address().to_string();

@@ -4,6 +4,8 @@
 mod audio;
 mod chat;
 mod connections;
+mod embeddings;
+mod live;
 mod refusals;
 
 use std::sync::{Arc, Mutex};
