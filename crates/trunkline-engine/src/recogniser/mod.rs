@@ -29,7 +29,6 @@ use trunkline_inference::{
 };
 
 use crate::chat::in_full;
-use crate::instant::duration_of;
 use crate::sessions::Sessions;
 use crate::{EngineError, InstalledModel};
 use ears::Ears;
@@ -42,6 +41,7 @@ use worker::{Ready, Worker};
 #[derive(Debug)]
 pub struct WhisperTranscriber<W = Window> {
     name: String,
+    capabilities: TranscriberCapabilities,
     shared: Arc<Shared<W>>,
     sessions: Sessions,
 }
@@ -97,6 +97,7 @@ impl<W: Send + 'static> WhisperTranscriber<W> {
             reason,
         };
         let network = load().map_err(refused)?;
+        let capabilities = network.capabilities();
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 queue: Queue::new(name),
@@ -119,6 +120,7 @@ impl<W: Send + 'static> WhisperTranscriber<W> {
             .map_err(|error| refused(error.to_string()))?;
         Ok(Self {
             name: name.to_owned(),
+            capabilities,
             shared,
             sessions: Sessions::start(name)?,
         })
@@ -134,14 +136,16 @@ impl<W: Send + 'static> Transcriber for WhisperTranscriber<W> {
     }
 
     fn capabilities(&self) -> TranscriberCapabilities {
-        TranscriberCapabilities {
-            max_audio: Some(duration_of(queue::MAX_SAMPLES)),
-            ..TranscriberCapabilities::default()
-        }
+        self.capabilities.clone()
     }
 
-    fn open(&self, options: TranscribeOptions) -> Result<TranscriptionSession, InferenceError> {
-        self.capabilities().check(&self.name, &options)?;
+    fn open(&self, mut options: TranscribeOptions) -> Result<TranscriptionSession, InferenceError> {
+        // `en-GB` is English.
+        if let Some(language) = &mut options.language {
+            let code = language.split(['-', '_']).next().unwrap_or_default();
+            *language = code.to_ascii_lowercase();
+        }
+        self.capabilities.check(&self.name, &options)?;
         let (audio, heard) = mpsc::unbounded_channel();
         let (text, events) = mpsc::unbounded_channel();
         let id = self.shared.lock().queue.open(options, text)?;

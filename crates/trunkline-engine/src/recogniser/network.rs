@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use trunkline_inference::{TranscribeOptions, Urgency};
+use trunkline_inference::{TranscribeOptions, TranscriberCapabilities, Urgency};
 use trunkline_nn::{Guards, NnError, Passage, RowId, Rows, Whisper, WhisperOptions, Window};
 
-use super::queue::{Kind, Pass};
+use super::queue::{Kind, MAX_SAMPLES, Pass};
+use crate::instant::duration_of;
 
 /// Windows that are decoded at once. Each needs memory for what it heard and said.
 const ROWS: usize = 16;
@@ -18,6 +19,9 @@ const ATTEMPTS_ON_A_LINE: [f32; 3] = [0.0, 0.4, 0.8];
 pub(super) trait RecogniserNetwork: Send + 'static {
     /// What the front end makes of a stretch of audio.
     type Window: Send + 'static;
+
+    /// What it can do beyond text.
+    fn capabilities(&self) -> TranscriberCapabilities;
 
     /// The part that runs elsewhere.
     fn front_end(&self) -> Arc<dyn FrontEnd<Self::Window>>;
@@ -88,6 +92,18 @@ impl WhisperNetwork {
 
 impl RecogniserNetwork for WhisperNetwork {
     type Window = Window;
+
+    fn capabilities(&self) -> TranscriberCapabilities {
+        TranscriberCapabilities {
+            segments: true,
+            words: true,
+            prompt: self.model.takes_prompt(),
+            phrases: true,
+            temperature: true,
+            max_audio: Some(duration_of(MAX_SAMPLES)),
+            languages: self.model.languages(),
+        }
+    }
 
     fn front_end(&self) -> Arc<dyn FrontEnd<Window>> {
         Arc::clone(&self.model) as Arc<dyn FrontEnd<Window>>

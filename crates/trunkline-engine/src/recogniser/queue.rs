@@ -63,7 +63,11 @@ impl Pass {
     pub(super) fn class(&self) -> Class {
         match self.kind {
             _ if self.options.urgency == Urgency::Background => Class::Background,
-            Kind::Final => Class::TurnCritical,
+            Kind::Final => match self.options.urgency {
+                Urgency::TurnCritical => Class::TurnCritical,
+                Urgency::Playing => Class::Playing,
+                _ => Class::Speculative,
+            },
             Kind::Early | Kind::Partial => Class::Speculative,
         }
     }

@@ -10,7 +10,7 @@ use crate::NnError;
 use crate::files::Safetensors;
 
 /// Scores that attention holds at once: few enough to stay in a processor's cache.
-const SCORES: usize = 512 * 1024;
+const SCORES: usize = 2 * 1024 * 1024;
 
 pub(super) struct Encoder {
     mels: usize,

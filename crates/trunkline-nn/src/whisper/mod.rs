@@ -117,6 +117,11 @@ impl Whisper {
         self.vocabulary.languages().map(str::to_owned).collect()
     }
 
+    /// Whether it takes text that came before.
+    pub fn takes_prompt(&self) -> bool {
+        self.vocabulary.takes_previous()
+    }
+
     /// Whether it says time marks, which cut its text into segments.
     pub fn has_time_marks(&self) -> bool {
         self.vocabulary.has_marks()

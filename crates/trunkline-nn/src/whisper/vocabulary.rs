@@ -142,6 +142,11 @@ impl Vocabulary {
         self.transcribe.into_iter().chain(no_timestamps)
     }
 
+    /// Whether the model takes text that came before.
+    pub(super) fn takes_previous(&self) -> bool {
+        self.previous.is_some()
+    }
+
     /// What is said before the start for text that came before: the last `room` tokens of it.
     pub(super) fn previous(&self, text: &str, room: usize) -> Result<Vec<u32>, NnError> {
         let (Some(previous), false) = (self.previous, text.trim().is_empty()) else {

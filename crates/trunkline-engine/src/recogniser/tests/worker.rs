@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use trunkline_audio::{Wav, resample};
 use trunkline_inference::{
-    InferenceError, SAMPLE_RATE_HZ, TranscribeOptions, Transcriber, TranscriberInput,
-    TranscriptEvent, TranscriptionSession, Urgency,
+    InferenceError, SAMPLE_RATE_HZ, TranscribeOptions, Transcriber, TranscriberCapabilities,
+    TranscriberInput, TranscriptEvent, TranscriptionSession, Urgency,
 };
 use trunkline_nn::{NnError, Passage, WhisperOptions};
 
@@ -64,6 +64,10 @@ impl FrontEnd<i16> for FirstSample {
 
 impl RecogniserNetwork for Scripted {
     type Window = i16;
+
+    fn capabilities(&self) -> TranscriberCapabilities {
+        TranscriberCapabilities::default()
+    }
 
     fn front_end(&self) -> Arc<dyn FrontEnd<i16>> {
         Arc::new(FirstSample)
@@ -255,7 +259,7 @@ fn many_sessions_at_once_and_long_ones_are_all_answered() {
                 urgency: if n % 3 == 0 {
                     Urgency::Background
                 } else {
-                    Urgency::TurnCritical
+                    Urgency::default()
                 },
                 ..TranscribeOptions::default()
             };

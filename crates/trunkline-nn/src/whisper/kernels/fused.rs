@@ -11,7 +11,7 @@ use super::elementary;
 use crate::NnError;
 
 /// Elements that one task works on at least; below, threads cost more than they bring.
-const TASK: usize = 16_384;
+const TASK: usize = 65_536;
 
 /// `x + bias`, row by row.
 pub(in super::super) fn add_bias(x: Tensor, bias: &Tensor) -> Result<Tensor, NnError> {
