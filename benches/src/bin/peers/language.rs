@@ -128,6 +128,7 @@ fn first_token_p95(chat: &LlamaChat, rows: usize) -> anyhow::Result<Duration> {
         let calls: Vec<_> = (0..rows)
             .map(|row| {
                 scope.spawn(move || {
+                    #[expect(clippy::disallowed_methods, reason = "a thread that paces itself")]
                     std::thread::sleep(alone * row as u32 / rows as u32);
                     (0..TURNS)
                         .map(|number| turn(row, 2 + number).map(|(first, _)| first))

@@ -7,7 +7,7 @@ use trunkline_scheduler::Class;
 
 /// An order to the worker.
 pub(super) enum Command {
-    Reply(ReplyOrder),
+    Reply(Box<ReplyOrder>),
     Choose(ChoiceOrder),
     /// Compute the beginning of conversations and keep it.
     WarmUp {

@@ -46,6 +46,9 @@ enum Task {
     },
 }
 
+/// The prompt in which nothing was said, and the options.
+type NeutralKey = (Vec<u32>, Vec<Vec<u32>>);
+
 pub(super) struct Desk {
     name: String,
     model: Arc<Llama>,
@@ -57,7 +60,7 @@ pub(super) struct Desk {
     /// Rows of conversations that are computed ahead.
     ahead: BTreeMap<u64, RowId>,
     /// Neutral scores by prompt and options. They never change.
-    neutral: HashMap<(Vec<u32>, Vec<Vec<u32>>), Vec<Score>>,
+    neutral: HashMap<NeutralKey, Vec<Score>>,
     /// Numbers what comes in.
     counter: u64,
 }

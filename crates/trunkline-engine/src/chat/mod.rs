@@ -189,7 +189,7 @@ impl ChatModel for LlamaChat {
             .map_err(failure)?;
         let prompt = encode::prompt(&self.model, &request.messages, 1).map_err(failure)?;
         let (events, deltas) = mpsc::unbounded_channel();
-        self.push(Command::Reply(ReplyOrder {
+        self.push(Command::Reply(Box::new(ReplyOrder {
             prompt,
             class: encode::class(request.urgency),
             max_tokens: request.max_tokens,
@@ -198,7 +198,7 @@ impl ChatModel for LlamaChat {
             constraint,
             logprobs: request.logprobs,
             events,
-        }))?;
+        })))?;
         Ok(ChatStream { deltas })
     }
 

@@ -90,6 +90,10 @@ impl Network {
     }
 
     /// Computes the new tokens of all rows and keeps their keys and values in the pool.
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "candle's tensors are written through shared references; whoever holds the pool must not be surprised"
+    )]
     pub(super) fn step(&self, pool: &mut KvPool, rows: &[Row<'_>]) -> Result<Logits, NnError> {
         let packed = Packed::new(rows, pool, self.config.context)?;
         if packed.tokens.is_empty() {

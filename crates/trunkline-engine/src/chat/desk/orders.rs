@@ -15,7 +15,7 @@ impl Desk {
     /// Begins what is asked for, or answers that it cannot be done.
     pub(in crate::chat) fn take(&mut self, command: Command) {
         match command {
-            Command::Reply(order) => self.take_reply(order),
+            Command::Reply(order) => self.take_reply(*order),
             Command::Choose(order) => self.take_choice(order),
             Command::WarmUp { prompt } => {
                 let pinned = prompt.len();
