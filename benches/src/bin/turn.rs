@@ -189,8 +189,8 @@ fn clip(file: &Path) -> Result<Arc<[Vec<u8>]>> {
     let pcm = wav.channel(0);
     let sounds = |frame: &&[i16]| frame.iter().any(|sample| sample.unsigned_abs() > 1500);
     let frames: Vec<&[i16]> = pcm.chunks_exact(far_end::FRAME).collect();
-    let first = frames.iter().position(|frame| sounds(frame));
-    let last = frames.iter().rposition(|frame| sounds(frame));
+    let first = frames.iter().position(&sounds);
+    let last = frames.iter().rposition(sounds);
     let (first, last) = first
         .zip(last)
         .with_context(|| format!("{} is silent", file.display()))?;

@@ -17,8 +17,8 @@ pub use candle_core::Device;
 pub use error::NnError;
 pub use llama::Llama;
 pub use whisper::{
-    Dictionary, Guards, Passage, PassageSegment, RowId, Rows, Segment, Transcription, Whisper,
-    WhisperOptions, Window, Word,
+    Dictionary, Ended, Guards, Passage, PassageSegment, RowId, Rows, Segment, Transcription,
+    Whisper, WhisperOptions, Window, Word,
 };
 
 /// Variables that a process which computes on the CPU should start with.

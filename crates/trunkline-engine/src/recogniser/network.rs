@@ -15,6 +15,9 @@ const ROWS: usize = 16;
 /// When a caller waits, only text that repeats itself is worth another attempt, and not many.
 const ATTEMPTS_ON_A_LINE: [f32; 3] = [0.0, 0.4, 0.8];
 
+/// A pass that ended, with what was heard.
+pub(super) type Ended = (u64, Result<Passage, NnError>);
+
 /// A recogniser that decodes many windows at once. It lives on one thread.
 pub(super) trait RecogniserNetwork: Send + 'static {
     /// What the front end makes of a stretch of audio.
@@ -38,7 +41,7 @@ pub(super) trait RecogniserNetwork: Send + 'static {
 
     /// Each window that has joined goes on by a token. Gives those that are complete. After an
     /// error of the whole, none goes on.
-    fn step(&mut self) -> Result<Vec<(u64, Result<Passage, NnError>)>, NnError>;
+    fn step(&mut self) -> Result<Vec<Ended>, NnError>;
 
     /// Nobody wants a window any more.
     fn cancel(&mut self, number: u64);
@@ -131,7 +134,7 @@ impl RecogniserNetwork for WhisperNetwork {
         Ok(outcomes)
     }
 
-    fn step(&mut self) -> Result<Vec<(u64, Result<Passage, NnError>)>, NnError> {
+    fn step(&mut self) -> Result<Vec<Ended>, NnError> {
         let ended = self.model.step(&mut self.rows)?.into_iter();
         Ok(ended
             .filter_map(|(id, passage)| Some((self.numbers.remove(&id)?, passage)))

@@ -66,6 +66,9 @@ pub(super) struct Worker<N: RecogniserNetwork> {
     next_row: u64,
 }
 
+/// What came in: passes that are due, and what was prepared of earlier ones.
+type Work<W> = (Vec<Pass>, Vec<Ready<W>>);
+
 impl<N: RecogniserNetwork> Worker<N> {
     pub(super) fn new(
         shared: Arc<Shared<N::Window>>,
@@ -119,7 +122,7 @@ impl<N: RecogniserNetwork> Worker<N> {
     }
 
     /// What came in, at once when there is work, else when something comes. `None` at the end.
-    fn wait(&self) -> Option<(Vec<Pass>, Vec<Ready<N::Window>>)> {
+    fn wait(&self) -> Option<Work<N::Window>> {
         let mut state = self.shared.lock();
         loop {
             if state.queue.is_closed() {

@@ -43,7 +43,7 @@ pub use self::guards::Guards;
 use self::mel::{HOP, LogMel, N_FFT, SAMPLE_RATE_HZ};
 pub use self::options::WhisperOptions;
 pub use self::passage::{Passage, PassageSegment, Segment, Transcription};
-pub use self::rows::{RowId, Rows};
+pub use self::rows::{Ended, RowId, Rows};
 use self::vocabulary::Vocabulary;
 pub use self::window::Window;
 use crate::NnError;

@@ -54,6 +54,9 @@ impl Rows {
     }
 }
 
+/// A row that ended, with what it heard.
+pub type Ended = (RowId, Result<Passage, NnError>);
+
 impl Whisper {
     /// Room for `slots` rows. The memory of a slot is taken from the system when it is first used.
     ///
@@ -135,7 +138,7 @@ impl Whisper {
     ///
     /// # Errors
     /// A failure of the computation, after which no row can go on.
-    pub fn step(&self, rows: &mut Rows) -> Result<Vec<(RowId, Result<Passage, NnError>)>, NnError> {
+    pub fn step(&self, rows: &mut Rows) -> Result<Vec<Ended>, NnError> {
         let feeds: Vec<Feed<'_>> = rows
             .rows
             .iter()

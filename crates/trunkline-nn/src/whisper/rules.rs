@@ -111,7 +111,7 @@ impl Rules {
         }
         if let Some(latest) = said.iter().rev().find(|token| **token >= start) {
             // A segment has some length; the mark that opens the next may equal the last.
-            let from = latest + u32::from(!(last_is_mark && !pair_is_full));
+            let from = latest + u32::from(!last_is_mark || pair_is_full);
             rule_out(logits, start..from.min(end));
         }
         let (text, marks) = logits.split_at(start as usize);

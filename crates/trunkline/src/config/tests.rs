@@ -119,7 +119,7 @@ fn what_is_wrong_with_a_remote_model_is_named_by_its_key() {
         ),
         (at("url = \"http://x\"\nurls = 1"), "did you mean \"url\"?"),
         (
-            format!("[remote.vad]\nmodel = \"m\"\n"),
+            "[remote.vad]\nmodel = \"m\"\n".to_owned(),
             "unknown key \"vad\"",
         ),
         (
