@@ -45,7 +45,7 @@ fn each_text_gets_its_vector_however_many_come_at_once() {
         assert_eq!(answer.vectors.len(), many.len());
         for (text, vector) in many.iter().zip(&answer.vectors) {
             let like = likeness(vector, &alone.vectors[0]);
-            assert_eq!(like > 0.999, *text == "good morning", "{text}: {like}");
+            assert_eq!(like > 0.999_99, *text == "good morning", "{text}: {like}");
         }
     }
 }

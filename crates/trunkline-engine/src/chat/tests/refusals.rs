@@ -90,7 +90,8 @@ fn a_full_worker_refuses_and_a_shut_down_one_answers_all() {
             Ok(stream) => open.push(stream),
             Err(error) => break error,
         }
-        assert!(open.len() <= MAX_ORDERS + 1);
+        // The worker may have taken one load of orders before it stopped in its second step.
+        assert!(open.len() <= 2 * MAX_ORDERS + 1);
     };
     assert!(matches!(refused, InferenceError::Overloaded { .. }));
     let Bench { chat, .. } = bench;
