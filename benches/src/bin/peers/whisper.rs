@@ -6,23 +6,30 @@
 //! the other on all threads. faster-whisper computes in 32 bits like the product; whisper.cpp
 //! reads weights of 16 bits only. What a short utterance gains by a short window is told apart.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde::Deserialize;
 use serde_json::json;
 use trunkline_benches::{Better, Report};
 use trunkline_nn::{Guards, Whisper, WhisperOptions, Window, cpu};
 
+use crate::peer::{Environment, Peer, run};
+
 const PROGRAM: &str = include_str!("whisper.py");
-const PACKAGES: [&str; 3] = [
-    "faster-whisper==1.2.1",
-    "pywhispercpp==1.5.1",
-    "safetensors==0.8.0",
-];
+const ENVIRONMENT: Environment = Environment {
+    name: "whisper",
+    packages: &[
+        "faster-whisper==1.2.1",
+        "pywhispercpp==1.5.1",
+        "safetensors==0.8.0",
+    ],
+    modules: "faster_whisper, pywhispercpp, safetensors",
+    arguments: &[],
+    variables: &[],
+};
 /// Tokens that each utterance is made to have.
 const TOKENS: usize = 30;
 /// The best of so many runs counts.
@@ -54,11 +61,11 @@ const ROWS: [(usize, &str, &str, Option<f64>); 3] = [
 
 /// Measures and adds the figures to a report.
 pub(crate) fn measure(report: &mut Report) -> anyhow::Result<()> {
-    let home = home()?;
+    let home = ENVIRONMENT.install()?;
     let folder = checkpoint(&home)?;
     let model = Whisper::load(&folder, &cpu())?;
-    let mut faster = Peer::start(&home, "faster-whisper", &folder)?;
-    let mut cpp = Peer::start(&home, "whisper.cpp", &folder)?;
+    let mut faster = start(&home, "faster-whisper", &folder)?;
+    let mut cpp = start(&home, "whisper.cpp", &folder)?;
     for (rows, vs_faster, vs_cpp, goal) in ROWS {
         let best = race(&model, &mut [&mut faster, &mut cpp], rows, LONG_SECONDS)?;
         println!(
@@ -90,7 +97,7 @@ fn race(
     for _ in 0..RUNS {
         best[0] = best[0].max(rows as f64 / ours(model, rows, seconds)?);
         for (best, peer) in best[1..].iter_mut().zip(&mut *peers) {
-            *best = best.max(rows as f64 / peer.run(rows, seconds)?);
+            *best = best.max(rows as f64 / theirs(peer, rows, seconds)?);
         }
     }
     Ok(best)
@@ -146,89 +153,28 @@ struct Outcome {
     tokens: usize,
 }
 
-/// A peer in a process of its own.
-struct Peer {
-    process: Child,
-    jobs: Option<ChildStdin>,
-    outcomes: BufReader<ChildStdout>,
-}
-
-impl Peer {
-    fn start(home: &Path, kind: &str, folder: &Path) -> anyhow::Result<Self> {
-        let threads = std::thread::available_parallelism()?.get();
-        let mut process = Command::new(home.join("bin/python"))
+fn start(home: &Path, kind: &str, folder: &Path) -> anyhow::Result<Peer> {
+    let threads = std::thread::available_parallelism()?.get();
+    Peer::start(
+        Command::new(home.join("bin/python"))
             .args(["-c", PROGRAM, kind])
             .arg(folder)
-            .arg(threads.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("cannot start {kind}"))?;
-        let jobs = process.stdin.take();
-        let outcomes = process.stdout.take().context("the peer has no output")?;
-        let mut peer = Self {
-            process,
-            jobs,
-            outcomes: BufReader::new(outcomes),
-        };
-        peer.line()?;
-        Ok(peer)
-    }
-
-    /// Seconds that it takes for so many utterances.
-    fn run(&mut self, rows: usize, seconds: usize) -> anyhow::Result<f64> {
-        let job = json!({ "seconds": seconds, "rows": rows, "tokens": TOKENS });
-        let jobs = self.jobs.as_mut().context("the peer has no input")?;
-        writeln!(jobs, "{job}")?;
-        jobs.flush()?;
-        let outcome: Outcome = serde_json::from_str(&self.line()?)?;
-        // whisper.cpp counts one more or less.
-        if outcome.tokens.abs_diff(rows * TOKENS) > 2 * rows {
-            bail!(
-                "the peer said {} tokens for {rows} utterances",
-                outcome.tokens
-            );
-        }
-        Ok(outcome.seconds)
-    }
-
-    fn line(&mut self) -> anyhow::Result<String> {
-        let mut line = String::new();
-        if self.outcomes.read_line(&mut line)? == 0 {
-            bail!("the peer ended: {:?}", self.process.wait()?);
-        }
-        Ok(line)
-    }
+            .arg(threads.to_string()),
+    )
 }
 
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // The end of its input is the end of its work.
-        self.jobs.take();
-        let _ = self.process.wait();
+/// Seconds that a peer takes for so many utterances.
+fn theirs(peer: &mut Peer, rows: usize, seconds: usize) -> anyhow::Result<f64> {
+    let outcome: Outcome =
+        peer.run(&json!({ "seconds": seconds, "rows": rows, "tokens": TOKENS }))?;
+    // whisper.cpp counts one more or less.
+    if outcome.tokens.abs_diff(rows * TOKENS) > 2 * rows {
+        bail!(
+            "the peer said {} tokens for {rows} utterances",
+            outcome.tokens
+        );
     }
-}
-
-/// A Python that has the peers, in the cache folder; made when it is not there.
-fn home() -> anyhow::Result<PathBuf> {
-    let cache = trunkline_engine::default_models_dir();
-    let cache = cache.parent().context("the models folder has no parent")?;
-    let home = cache.join("peers/whisper");
-    let python = home.join("bin/python");
-    let mut imported = Command::new(&python);
-    imported
-        .args(["-c", "import faster_whisper, pywhispercpp, safetensors"])
-        .stderr(Stdio::null());
-    if imported.status().is_ok_and(|status| status.success()) {
-        return Ok(home);
-    }
-    eprintln!("installing {} in {}", PACKAGES.join(", "), home.display());
-    run(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
-    run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet"])
-        .args(PACKAGES))?;
-    Ok(home)
+    Ok(outcome.seconds)
 }
 
 /// The checkpoint in the forms that each reads.
@@ -241,14 +187,4 @@ fn checkpoint(home: &Path) -> anyhow::Result<PathBuf> {
             .arg(&folder))?;
     }
     Ok(folder)
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {command:?}"))?;
-    if !status.success() {
-        bail!("{command:?} failed: {status}");
-    }
-    Ok(())
 }

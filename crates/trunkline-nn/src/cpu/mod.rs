@@ -5,6 +5,8 @@
 //! `unsafe` here.
 
 pub(crate) mod affine;
+pub(crate) mod dense;
 pub(crate) mod gate;
+mod parts;
 pub(crate) mod softmax;
 pub(crate) mod tile;

@@ -22,7 +22,7 @@ impl Running {
     /// weighs nothing.
     #[inline(always)]
     pub(crate) fn weigh<S: Simd>(&mut self, simd: S, scores: &mut [f32], gathered: &mut [f32]) {
-        let top = scores.iter().copied().fold(self.top, f32::max);
+        let top = greatest(scores).max(self.top);
         if top == f32::NEG_INFINITY {
             scores.fill(0.0);
             return;
@@ -43,13 +43,47 @@ impl Running {
         for score in &mut *scores {
             *score = exp(*score - top);
         }
-        self.sum += scores.iter().sum::<f32>();
+        self.sum += sum(scores, |weight| weight);
     }
 
     /// What the gathered values are to be multiplied by when all blocks are in.
     pub(crate) fn scale(&self) -> f32 {
         if self.sum > 0.0 { 1.0 / self.sum } else { 0.0 }
     }
+}
+
+/// Independent partial results, as many as the widest registers hold.
+const LANES: usize = 16;
+
+/// The greatest of `values`.
+#[inline(always)]
+pub(crate) fn greatest(values: &[f32]) -> f32 {
+    let best = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = best(*lane, *value);
+        }
+    }
+    rest.iter()
+        .chain(&lanes)
+        .copied()
+        .fold(f32::NEG_INFINITY, best)
+}
+
+/// Sum over `values` of what `f` makes of each.
+#[inline(always)]
+pub(crate) fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += f(*value);
+        }
+    }
+    let tail: f32 = rest.iter().map(|value| f(*value)).sum();
+    lanes.iter().sum::<f32>() + tail
 }
 
 /// The exponential of a number from minus infinity to 0, to two units in the last place, in

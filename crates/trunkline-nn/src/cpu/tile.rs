@@ -5,8 +5,10 @@ use pulp::Simd;
 
 /// Columns come in multiples of this, the floats of the widest vector.
 pub(crate) const COLUMNS: usize = 16;
-/// Rows that are computed together; so many sums stay in registers.
+/// Rows that are computed together; so many sums stay in registers, of which there are twice as
+/// many where vectors are widest.
 const ROWS: usize = 4;
+const ROWS_OF_WIDEST: usize = 8;
 
 /// `out[r][c] += sum over k of a[r][k] * b[k][c]`, all row by row; `a` has `inner` columns, `b`
 /// and `out` have `columns`, a multiple of [`COLUMNS`].
@@ -26,11 +28,16 @@ pub(crate) fn add_product<S: Simd>(
     let mut left = a.len() / inner.max(1);
     let (mut a, mut out) = (a, out);
     while left > 0 {
-        let rows = left.min(ROWS);
+        let rows = if S::F32_LANES == COLUMNS && left >= ROWS_OF_WIDEST {
+            ROWS_OF_WIDEST
+        } else {
+            left.min(ROWS)
+        };
         let (a_now, a_later) = a.split_at(rows * inner);
         let (out_now, out_later) = out.split_at_mut(rows * columns);
         let (sums, _) = S::as_mut_simd_f32s(out_now);
         match rows {
+            8 => rows_of::<S, 8>(simd, a_now, inner, b, vectors, sums),
             4 => rows_of::<S, 4>(simd, a_now, inner, b, vectors, sums),
             3 => rows_of::<S, 3>(simd, a_now, inner, b, vectors, sums),
             2 => rows_of::<S, 2>(simd, a_now, inner, b, vectors, sums),

@@ -1,20 +1,20 @@
 //! The decoder: tokens of many rows packed into one step, each row with its own slot, position
 //! and length.
 
-use candle_core::{CpuStorage, Device, Storage, Tensor};
+use candle_core::{Device, Tensor};
 
 use super::config::Config;
 use super::kernels::{Heard, Query, attend, fused};
-use super::layers::{CrossAttention, FeedForward, Norm, SelfAttention, Weights};
+use super::layers::{CrossAttention, FeedForward, Linear, Norm, SelfAttention, Weights};
 use super::slots::{Pool, Slots};
 use crate::NnError;
 use crate::files::Safetensors;
 
 pub(super) struct Decoder {
     embedding: Tensor,
-    /// The embedding turned over, `(d_model, vocabulary)`: input and output are one in every
-    /// Whisper, but each is read in its own order.
-    head: Tensor,
+    /// The embedding turned over: input and output are one in every Whisper, but each is read
+    /// in its own order.
+    head: Linear,
     positions: Tensor,
     blocks: Vec<Block>,
     norm: Norm,
@@ -78,7 +78,7 @@ impl Decoder {
             .collect::<Result<_, _>>()?;
         let embedding = weights.tensor("embed_tokens.weight", &[config.vocab_size, width])?;
         Ok(Self {
-            head: embedding.t()?.contiguous()?,
+            head: Linear::new(&embedding.t()?.contiguous()?, None)?,
             embedding,
             positions: weights.tensor(
                 "embed_positions.weight",
@@ -142,7 +142,7 @@ impl Decoder {
             wanted.extend(feed.wanted.iter().map(|token| (first + token) as u32));
             first += feed.tokens.len();
         }
-        let vocabulary = self.head.dim(1)?;
+        let vocabulary = self.head.outputs();
         if wanted.is_empty() {
             return Ok(Logits {
                 values: Vec::new(),
@@ -154,7 +154,7 @@ impl Decoder {
         } else {
             x.index_select(&Tensor::new(wanted, &self.device)?, 0)?
         };
-        let logits = self.norm.forward(&x)?.matmul(&self.head)?;
+        let logits = self.head.forward(&self.norm.forward(&x)?)?;
         Ok(Logits {
             values: logits.flatten_all()?.to_vec1()?,
             vocabulary,
@@ -259,7 +259,7 @@ impl Decoder {
             return self.attend_by_tensors(pool, asks, queries);
         }
         let mut found = vec![0f32; queries.elem_count()];
-        with_elements(
+        fused::lend(
             [&pool.keys, &pool.values, queries],
             |[keys, values, queries]| {
                 let pool = Heard {
@@ -339,24 +339,6 @@ impl Decoder {
         }
         Ok(())
     }
-}
-
-/// Lends the elements of contiguous tensors on the CPU.
-fn with_elements<const N: usize>(
-    tensors: [&Tensor; N],
-    f: impl FnOnce([&[f32]; N]),
-) -> Result<(), NnError> {
-    let guards = tensors.map(Tensor::storage_and_layout);
-    let mut slices: [&[f32]; N] = [&[]; N];
-    for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
-        let storage: &CpuStorage = match &**storage {
-            Storage::Cpu(storage) => storage,
-            _ => return Err(candle_core::Error::Msg("not on the CPU".to_owned()).into()),
-        };
-        *slice = fused::elements(storage, layout)?;
-    }
-    f(slices);
-    Ok(())
 }
 
 struct Block {

@@ -4,7 +4,7 @@
 use candle_core::{D, Device, Tensor};
 
 use super::config::Config;
-use super::kernels::fused;
+use super::kernels::{Windows, attend_windows, fused};
 use super::layers::{FeedForward, Linear, Norm, SelfAttention, Weights};
 use crate::NnError;
 use crate::files::Safetensors;
@@ -85,9 +85,9 @@ impl Convolution {
         let kernel = kernel.permute((2, 1, 0))?.contiguous()?;
         Ok(Self {
             taps: Linear::new(
-                kernel.reshape((3 * inputs, outputs))?,
-                weights.tensor("bias", &[outputs])?,
-            ),
+                &kernel.reshape((3 * inputs, outputs))?,
+                Some(weights.tensor("bias", &[outputs])?),
+            )?,
         })
     }
 
@@ -144,11 +144,35 @@ impl Block {
 
     /// `x` is `(windows · time, d_model)`.
     fn forward(&self, x: &Tensor, windows: usize, heads: usize) -> Result<Tensor, NnError> {
-        let projected = self.attention.project(&self.attention_norm.forward(x)?)?;
+        let projected = self
+            .attention
+            .project_joined(&self.attention_norm.forward(x)?)?;
         let (tokens, width) = x.dims2()?;
         let time = tokens / windows;
+        let found = if x.device().is_cpu() {
+            let windows = Windows { time, width, heads };
+            let found = fused::lend([&projected], |[projected]| {
+                attend_windows(windows, projected)
+            })?;
+            Tensor::from_vec(found, (tokens, width), x.device())?
+        } else {
+            self.attend_by_tensors(&projected, windows, heads)?
+        };
+        let x = self.attention.out.forward_onto(&found, x)?;
+        self.feed_forward.forward(&x)
+    }
+
+    /// Attention by candle's operations, on any device.
+    fn attend_by_tensors(
+        &self,
+        projected: &Tensor,
+        windows: usize,
+        heads: usize,
+    ) -> Result<Tensor, NnError> {
+        let projected = self.attention.split(projected)?;
+        let (tokens, width) = projected.queries.dims2()?;
         let split = |x: &Tensor| {
-            x.reshape((windows, time, heads, width / heads))?
+            x.reshape((windows, tokens / windows, heads, width / heads))?
                 .permute((0, 2, 1, 3))?
                 .contiguous()
         };
@@ -158,9 +182,7 @@ impl Block {
         let found = (0..windows)
             .map(|n| attend(&queries.get(n)?, &keys.get(n)?, &values.get(n)?))
             .collect::<Result<Vec<_>, NnError>>()?;
-        let found = Tensor::cat(&found, 0)?;
-        let x = self.attention.out.forward_onto(&found, x)?;
-        self.feed_forward.forward(&x)
+        Ok(Tensor::cat(&found, 0)?)
     }
 }
 

@@ -3,8 +3,9 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::kernels::fused;
+use super::kernels::{elementary, fused};
 use crate::NnError;
+use crate::cpu::dense::DenseMatrix;
 use crate::files::Safetensors;
 
 const NORM_EPSILON: f32 = 1e-5;
@@ -44,11 +45,11 @@ impl<'a> Weights<'a> {
 }
 
 /// `x · wᵀ + b`.
-pub(super) struct Linear {
-    /// `(inputs, outputs)`, contiguous: a product with few rows then reads it in order and
-    /// packs nothing.
-    weight: Tensor,
-    bias: Tensor,
+pub(super) enum Linear {
+    /// On a processor, laid out for it.
+    Processor { matrix: DenseMatrix, bias: Vec<f32> },
+    /// On any other device, `(inputs, outputs)`.
+    Device { weight: Tensor, bias: Tensor },
 }
 
 impl Linear {
@@ -81,29 +82,86 @@ impl Linear {
             matrices.push((matrix.t()? * scale)?);
             biases.push((bias * scale)?);
         }
-        Ok(Self {
-            weight: Tensor::cat(&matrices, 1)?.contiguous()?,
-            bias: Tensor::cat(&biases, 0)?,
+        let weight = Tensor::cat(&matrices, 1)?.contiguous()?;
+        Self::new(&weight, Some(Tensor::cat(&biases, 0)?))
+    }
+
+    /// A product with a matrix that is already `(inputs, outputs)`, contiguous.
+    pub(super) fn new(weight: &Tensor, bias: Option<Tensor>) -> Result<Self, NnError> {
+        let (inputs, outputs) = weight.dims2()?;
+        let bias = match bias {
+            Some(bias) => bias,
+            None => Tensor::zeros(outputs, weight.dtype(), weight.device())?,
+        };
+        if !weight.device().is_cpu() {
+            let weight = weight.clone();
+            return Ok(Self::Device { weight, bias });
+        }
+        Ok(Self::Processor {
+            matrix: fused::lend([weight], |[weight]| {
+                DenseMatrix::new(inputs, outputs, weight)
+            })?,
+            bias: bias.to_vec1()?,
         })
     }
 
-    /// A product with a matrix that is already `(inputs, outputs)`.
-    pub(super) fn new(weight: Tensor, bias: Tensor) -> Self {
-        Self { weight, bias }
+    pub(super) fn outputs(&self) -> usize {
+        match self {
+            Self::Processor { bias, .. } => bias.len(),
+            Self::Device { bias, .. } => bias.elem_count(),
+        }
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, NnError> {
-        fused::add_bias(x.matmul(&self.weight)?, &self.bias)
+        match self {
+            Self::Processor { matrix, bias } => fused::product(
+                x,
+                matrix,
+                #[inline(always)]
+                |_, column, out| {
+                    elementary::add(out, &bias[column..]);
+                },
+            ),
+            Self::Device { weight, bias } => Ok(x.matmul(weight)?.broadcast_add(bias)?),
+        }
     }
 
     /// `gelu(x · wᵀ + b)`, the exact GELU: Whisper was not trained with the approximation.
     pub(super) fn forward_gelu(&self, x: &Tensor) -> Result<Tensor, NnError> {
-        fused::add_bias_gelu(x.matmul(&self.weight)?, &self.bias)
+        match self {
+            Self::Processor { matrix, bias } => fused::product(
+                x,
+                matrix,
+                #[inline(always)]
+                |_, column, out| {
+                    elementary::add_gelu(out, &bias[column..]);
+                },
+            ),
+            Self::Device { weight, bias } => {
+                Ok(x.matmul(weight)?.broadcast_add(bias)?.gelu_erf()?)
+            }
+        }
     }
 
     /// `x · wᵀ + b + residual`.
     pub(super) fn forward_onto(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor, NnError> {
-        fused::add_bias_residual(x.matmul(&self.weight)?, &self.bias, residual)
+        match self {
+            Self::Processor { matrix, bias } => fused::lend([residual], |[residual]| {
+                let width = bias.len();
+                fused::product(
+                    x,
+                    matrix,
+                    #[inline(always)]
+                    |row, column, out| {
+                        elementary::add(out, &bias[column..]);
+                        elementary::add(out, &residual[row * width + column..]);
+                    },
+                )
+            })?,
+            Self::Device { weight, bias } => {
+                Ok((x.matmul(weight)?.broadcast_add(bias)? + residual)?)
+            }
+        }
     }
 }
 
@@ -176,8 +234,17 @@ impl SelfAttention {
         })
     }
 
+    /// All of them side by side, `(tokens, 3 · d_model)`.
+    pub(super) fn project_joined(&self, x: &Tensor) -> Result<Tensor, NnError> {
+        self.joined.forward(x)
+    }
+
     pub(super) fn project(&self, x: &Tensor) -> Result<Projected, NnError> {
-        let all = self.joined.forward(x)?;
+        self.split(&self.project_joined(x)?)
+    }
+
+    /// What [`Self::project_joined`] gave, in parts.
+    pub(super) fn split(&self, all: &Tensor) -> Result<Projected, NnError> {
         let part = |n: usize| all.narrow(1, n * self.width, self.width);
         Ok(Projected {
             queries: part(0)?,

@@ -17,15 +17,14 @@ mod x86;
 use rayon::prelude::*;
 
 use self::activations::Activations;
-use self::product::{PARTS_OF_ROWS, product};
+use self::product::product;
 pub(crate) use self::read::Blocks;
+use super::parts::{Size, share};
 
 /// Weights that share a scale.
 const BLOCK: usize = 32;
 /// Outputs that are computed together.
 const TILE: usize = 16;
-/// A part is not worth a thread of its own below so many products.
-const PART_PRODUCTS: usize = 150_000;
 
 /// A matrix of codes, tile by tile.
 pub(crate) struct AffineMatrix {
@@ -106,54 +105,14 @@ impl AffineMatrix {
     pub(crate) fn forward(&self, x: &[f32]) -> Vec<f32> {
         let rows = x.len() / self.inputs.max(1);
         let x = Activations::new(x, self.inputs);
-        let mut out = vec![0f32; rows * self.outputs];
-        let threads = rayon::current_num_threads();
-        let wanted = rows * self.inputs * self.outputs / PART_PRODUCTS;
-        let parts = if threads > 1 {
-            wanted.clamp(1, 2 * threads)
-        } else {
-            1
+        let size = Size {
+            rows,
+            inputs: self.inputs,
+            outputs: self.outputs,
+            tile: TILE,
+            rows_near: usize::MAX,
         };
-        let tiles = self.outputs.div_ceil(TILE);
-        if parts == 1 {
-            product(self, 0..tiles, &x, 0..rows, &mut out);
-        } else if rows >= PARTS_OF_ROWS * parts {
-            let each = rows.div_ceil(parts);
-            let lines = out.par_chunks_mut(each * self.outputs).enumerate();
-            lines.for_each(|(part, out)| {
-                let first = part * each;
-                product(self, 0..tiles, &x, first..rows.min(first + each), out);
-            });
-        } else {
-            self.by_columns(&x, rows, tiles.div_ceil(parts), &mut out);
-        }
-        out
-    }
-
-    /// Each thread computes some of the outputs of all rows.
-    fn by_columns(&self, x: &Activations, rows: usize, each: usize, out: &mut [f32]) {
-        let tiles = self.outputs.div_ceil(TILE);
-        let range = |part: usize| part * each..tiles.min((part + 1) * each);
-        if rows == 1 {
-            let parts = out.par_chunks_mut(each * TILE).enumerate();
-            return parts.for_each(|(part, out)| product(self, range(part), x, 0..1, out));
-        }
-        let parts: Vec<Vec<f32>> = (0..tiles.div_ceil(each))
-            .into_par_iter()
-            .map(|part| {
-                let columns = self.outputs.min(range(part).end * TILE) - part * each * TILE;
-                let mut found = vec![0f32; rows * columns];
-                product(self, range(part), x, 0..rows, &mut found);
-                found
-            })
-            .collect();
-        for (row, line) in out.chunks_exact_mut(self.outputs).enumerate() {
-            let pieces = line.chunks_mut(each * TILE).zip(&parts);
-            for (piece, part) in pieces {
-                let columns = piece.len();
-                piece.copy_from_slice(&part[row * columns..(row + 1) * columns]);
-            }
-        }
+        share(size, |tiles, rows, out| product(self, tiles, &x, rows, out))
     }
 }
 

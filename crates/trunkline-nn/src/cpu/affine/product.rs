@@ -12,8 +12,6 @@ use super::{AffineMatrix, BLOCK, Bits, TILE};
 
 /// Rows of activations that meet a tile together.
 const TOGETHER: usize = 8;
-/// From so many rows for each thread on, the rows are split between threads, not the outputs.
-pub(super) const PARTS_OF_ROWS: usize = TOGETHER;
 
 /// Multiplies some tiles of a matrix by some rows. `out` has a line for each row, with the
 /// outputs of these tiles.

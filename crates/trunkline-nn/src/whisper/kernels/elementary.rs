@@ -1,29 +1,9 @@
-//! Exponential, error function, softmax and layer normalisation, vectorised by the compiler.
+//! Error function, softmax and layer normalisation, vectorised by the compiler.
+
+use crate::cpu::softmax::{exp, greatest, sum};
 
 /// Independent partial sums, as many as the widest registers hold.
 pub(super) const LANES: usize = 16;
-
-/// eˣ within 2 units in the last place for -87 < x < 88; 0 below.
-#[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
-    // Adding this leaves the integer part in the low bits of the mantissa.
-    const ROUND: f32 = 12_582_912.0;
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = x.clamp(-87.0, 88.0);
-    let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = clamped - n * LN_2_HIGH - n * LN_2_LOW;
-    let mut p = 1.987_569_1e-4;
-    p = p * r + 1.398_199_9e-3;
-    p = p * r + 8.333_452e-3;
-    p = p * r + 4.166_579_6e-2;
-    p = p * r + 0.166_666_66;
-    p = p * r + 0.5;
-    let p = p * r * r + r + 1.0;
-    let scaled = f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23));
-    if x < -87.0 { 0.0 } else { scaled }
-}
 
 /// The exact GELU, x · Φ(x), by formula 7.1.26 of Abramowitz and Stegun: error below 2e-7 · |x|.
 #[inline(always)]
@@ -40,32 +20,20 @@ pub(super) fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf)
 }
 
-/// Sum over `values` of what `f` makes of each.
+/// Adds to each element of `out` the one of `more` in its place.
 #[inline(always)]
-pub(super) fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0f32; LANES];
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += f(*value);
-        }
+pub(in super::super) fn add(out: &mut [f32], more: &[f32]) {
+    for (out, more) in out.iter_mut().zip(more) {
+        *out += more;
     }
-    let tail: f32 = rest.iter().map(|value| f(*value)).sum();
-    lanes.iter().sum::<f32>() + tail
 }
 
-/// The greatest of `values`.
+/// The same, and then the exact GELU.
 #[inline(always)]
-pub(super) fn greatest(values: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = if *value > *lane { *value } else { *lane };
-        }
+pub(in super::super) fn add_gelu(out: &mut [f32], more: &[f32]) {
+    for (out, more) in out.iter_mut().zip(more) {
+        *out = gelu(*out + more);
     }
-    let best = |a: f32, b: &f32| if *b > a { *b } else { a };
-    rest.iter().fold(lanes.iter().fold(f32::MIN, best), best)
 }
 
 /// Turns scores into probabilities.
@@ -129,17 +97,6 @@ pub(in super::super) fn summarize(logits: &[f32]) -> Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_exponential_is_exact_to_the_last_digits() {
-        for n in -8_700..8_800 {
-            let x = n as f32 / 100.0;
-            let (found, exact) = (f64::from(exp(x)), f64::from(x).exp());
-            assert!((found / exact - 1.0).abs() < 2.5e-7, "{x}: {found} {exact}");
-        }
-        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
-        assert_eq!(exp(-1000.0), 0.0);
-    }
 
     #[test]
     fn the_activation_is_the_exact_one() {

@@ -2,46 +2,25 @@
 //! because each of these functions owns the tensor that it changes; on any other device they
 //! are candle's own operations.
 
-use candle_core::{
-    CpuStorage, CustomOp3, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Shape, Tensor,
-};
+use candle_core::{CpuStorage, CustomOp3, InplaceOp1, Layout, Shape, Storage, Tensor};
 use rayon::prelude::*;
 
 use super::elementary;
 use crate::NnError;
+use crate::cpu::dense::DenseMatrix;
 
 /// Elements that one task works on at least; below, threads cost more than they bring.
 const TASK: usize = 65_536;
 
-/// `x + bias`, row by row.
-pub(in super::super) fn add_bias(x: Tensor, bias: &Tensor) -> Result<Tensor, NnError> {
-    if !x.device().is_cpu() {
-        return Ok(x.broadcast_add(bias)?);
-    }
-    x.inplace_op2(bias, &AddBias)?;
-    Ok(x)
-}
-
-/// `gelu(x + bias)`, the exact GELU.
-pub(in super::super) fn add_bias_gelu(x: Tensor, bias: &Tensor) -> Result<Tensor, NnError> {
-    if !x.device().is_cpu() {
-        return Ok(x.broadcast_add(bias)?.gelu_erf()?);
-    }
-    x.inplace_op2(bias, &AddBiasGelu)?;
-    Ok(x)
-}
-
-/// `x + bias + residual`.
-pub(in super::super) fn add_bias_residual(
-    x: Tensor,
-    bias: &Tensor,
-    residual: &Tensor,
+/// A product on the processor; `finish` as in [`DenseMatrix::forward`].
+pub(in super::super) fn product(
+    x: &Tensor,
+    matrix: &DenseMatrix,
+    finish: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) -> Result<Tensor, NnError> {
-    if !x.device().is_cpu() {
-        return Ok((x.broadcast_add(bias)? + residual)?);
-    }
-    x.inplace_op3(bias, residual, &AddBiasResidual)?;
-    Ok(x)
+    let rows = x.dim(0)?;
+    let out = lend([x], |[x]| matrix.forward(x, finish))?;
+    Ok(Tensor::from_vec(out, (rows, matrix.outputs()), x.device())?)
 }
 
 /// Softmax over the last dimension.
@@ -66,11 +45,25 @@ pub(in super::super) fn layer_norm(
     Ok(x.apply_op3_no_bwd(weight, bias, &LayerNorm { epsilon })?)
 }
 
+/// Lends the elements of contiguous tensors on the CPU.
+pub(in super::super) fn lend<const N: usize, T>(
+    tensors: [&Tensor; N],
+    f: impl FnOnce([&[f32]; N]) -> T,
+) -> Result<T, NnError> {
+    let guards = tensors.map(Tensor::storage_and_layout);
+    let mut slices: [&[f32]; N] = [&[]; N];
+    for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
+        let storage: &CpuStorage = match &**storage {
+            Storage::Cpu(storage) => storage,
+            _ => return Err(candle_core::Error::Msg("not on the CPU".to_owned()).into()),
+        };
+        *slice = elements(storage, layout)?;
+    }
+    Ok(f(slices))
+}
+
 /// The elements of a contiguous tensor.
-pub(in super::super) fn elements<'a>(
-    storage: &'a CpuStorage,
-    layout: &Layout,
-) -> candle_core::Result<&'a [f32]> {
+fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
     let Some((start, end)) = layout.contiguous_offsets() else {
         candle_core::bail!("a kernel needs a contiguous tensor");
     };
@@ -106,98 +99,6 @@ fn rows(values: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) 
                 },
             );
         });
-}
-
-struct AddBias;
-
-impl InplaceOp2 for AddBias {
-    fn name(&self) -> &'static str {
-        "add-bias"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &mut CpuStorage,
-        x_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let bias = elements(bias, bias_layout)?;
-        rows(
-            elements_mut(x, x_layout)?,
-            bias.len(),
-            #[inline(always)]
-            |_, row| {
-                for (x, bias) in row.iter_mut().zip(bias) {
-                    *x += bias;
-                }
-            },
-        );
-        Ok(())
-    }
-}
-
-struct AddBiasGelu;
-
-impl InplaceOp2 for AddBiasGelu {
-    fn name(&self) -> &'static str {
-        "add-bias-gelu"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &mut CpuStorage,
-        x_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let bias = elements(bias, bias_layout)?;
-        rows(
-            elements_mut(x, x_layout)?,
-            bias.len(),
-            #[inline(always)]
-            |_, row| {
-                for (x, bias) in row.iter_mut().zip(bias) {
-                    *x = elementary::gelu(*x + bias);
-                }
-            },
-        );
-        Ok(())
-    }
-}
-
-struct AddBiasResidual;
-
-impl InplaceOp3 for AddBiasResidual {
-    fn name(&self) -> &'static str {
-        "add-bias-residual"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &mut CpuStorage,
-        x_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-        residual: &CpuStorage,
-        residual_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let bias = elements(bias, bias_layout)?;
-        let residual = elements(residual, residual_layout)?;
-        let width = bias.len();
-        rows(
-            elements_mut(x, x_layout)?,
-            width,
-            #[inline(always)]
-            |n, row| {
-                let residual = &residual[n * width..(n + 1) * width];
-                for ((x, bias), residual) in row.iter_mut().zip(bias).zip(residual) {
-                    *x += bias + residual;
-                }
-            },
-        );
-        Ok(())
-    }
 }
 
 struct Softmax;

@@ -6,8 +6,10 @@
 //! every other device.
 
 mod attention;
-mod elementary;
+pub(super) mod elementary;
 pub(super) mod fused;
+mod window;
 
 pub(super) use attention::{Heard, Query, attend};
 pub(super) use elementary::{Summary, summarize};
+pub(super) use window::{Windows, attend_windows};
