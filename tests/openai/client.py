@@ -6,6 +6,7 @@ assertion that says so.
 
 import base64
 import io
+import json
 import sys
 import wave
 
@@ -64,6 +65,75 @@ def chat(ai):
         for seed in (1, 1, 2)
     ]
     assert drawn[0] == drawn[1] != drawn[2], drawn
+
+
+BOOKING = {
+    "type": "function",
+    "function": {
+        "name": "book_appointment",
+        "description": "Books an appointment.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "day": {"type": "string", "enum": ["Monday", "Tuesday"]},
+                "guests": {"type": "integer", "minimum": 1, "maximum": 9},
+            },
+            "required": ["day", "guests"],
+            "additionalProperties": False,
+        },
+    },
+}
+HANGING_UP = {"type": "function", "function": {"name": "hang_up", "description": "Ends the call."}}
+
+
+def is_right(call):
+    arguments = json.loads(call.function.arguments)
+    if call.function.name == "hang_up":
+        return isinstance(arguments, dict)
+    assert call.function.name == "book_appointment", call
+    return arguments["day"] in ("Monday", "Tuesday") and 1 <= arguments["guests"] <= 9
+
+
+def tools(ai):
+    """Which tool a small model calls is its affair; that a call is one is the server's."""
+    said = [{"role": "user", "content": SENTENCE}]
+    asked = dict(model=LLM, messages=said, temperature=0, tools=[BOOKING, HANGING_UP])
+    named = {"type": "function", "function": {"name": "book_appointment"}}
+    whole = ai.chat.completions.create(
+        **asked, tool_choice=named, max_completion_tokens=100
+    ).choices[0]
+    assert whole.finish_reason == "tool_calls", whole
+    (call,) = whole.message.tool_calls
+    assert call.function.name == "book_appointment" and is_right(call), call
+    assert whole.message.content is None
+
+    required = ai.chat.completions.create(
+        **asked, tool_choice="required", parallel_tool_calls=False, max_completion_tokens=100
+    ).choices[0]
+    assert len(required.message.tool_calls) == 1 and is_right(required.message.tool_calls[0])
+
+    pieces, finish = [], None
+    for chunk in ai.chat.completions.create(
+        **asked, tool_choice=named, max_completion_tokens=100, stream=True
+    ):
+        for choice in chunk.choices:
+            pieces += choice.delta.tool_calls or []
+            finish = choice.finish_reason or finish
+    assert finish == "tool_calls", finish
+    assert pieces[0].function.name == "book_appointment" and pieces[0].id not in (None, call.id)
+    arguments = "".join(piece.function.arguments or "" for piece in pieces)
+    assert json.loads(arguments).keys() == {"day", "guests"}, arguments
+
+    # The call and its answer go back; the model speaks, or calls again, rightly.
+    said += [
+        whole.message,
+        {"role": "tool", "tool_call_id": call.id, "content": "It is booked for 10 o'clock."},
+    ]
+    for choice in ("auto", "none"):
+        after = ai.chat.completions.create(**asked, tool_choice=choice, max_completion_tokens=40)
+        message = after.choices[0].message
+        assert message.content or all(map(is_right, message.tool_calls or [])), message
+        assert choice == "auto" or not message.tool_calls, message
 
 
 def leave_a_stream(ai):
@@ -150,6 +220,7 @@ def main():
     ai = client(base_url, socket)
     models(ai)
     chat(ai)
+    tools(ai)
     leave_a_stream(ai)
     sound = speech(ai)
     transcription(ai, sound)

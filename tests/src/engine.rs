@@ -7,7 +7,10 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use crate::{Signal, program, signal};
+use crate::{Answer, Answering, Ask, Connection, Signal, program, signal};
+
+/// The key that it asks for.
+const KEY: &str = "sesame";
 
 /// A running engine.
 pub struct Engine {
@@ -23,9 +26,17 @@ impl Engine {
     /// # Errors
     /// It did not become ready; what it said is in the error.
     pub fn start(listen: &str) -> Result<Self> {
+        Self::start_with(listen, "")
+    }
+
+    /// As [`Engine::start`], with more tables in its configuration.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub fn start_with(listen: &str, more: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        std::fs::write(folder.path().join("key"), "sesame\n")?;
-        let config = format!("[engine]\nlisten = {listen:?}\napi_key_file = \"key\"\n");
+        std::fs::write(folder.path().join("key"), KEY)?;
+        let config = format!("[engine]\nlisten = {listen:?}\napi_key_file = \"key\"\n{more}\n");
         std::fs::write(folder.path().join("trunkline.toml"), config)?;
         let mut process = Command::new(program("trunkline")?)
             .current_dir(folder.path())
@@ -65,6 +76,54 @@ impl Engine {
     /// Its folder, to which a socket's path is relative.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Connects to it.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn connect(&self) -> Result<Connection> {
+        match self.address.strip_prefix("unix:") {
+            Some(path) => Connection::unix(&self.folder.path().join(path)),
+            None => Connection::tcp(&self.address),
+        }
+    }
+
+    /// Asks it with its key, and gives the answer from its head on.
+    ///
+    /// # Errors
+    /// The connection broke off.
+    pub fn begin(&self, ask: Ask) -> Result<Answering> {
+        self.connect()?.ask(&ask.with_key(KEY))
+    }
+
+    /// Asks it with its key and waits for the whole answer.
+    ///
+    /// # Errors
+    /// The connection broke off.
+    pub fn ask(&self, ask: Ask) -> Result<Answer> {
+        self.begin(ask)?.whole()
+    }
+
+    /// Its memory that lies in the machine's, in KiB.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn resident_kib(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let figure = line.and_then(|line| line.split_whitespace().next());
+        Ok(figure.context("no VmRSS")?.parse()?)
+    }
+
+    /// Ends it at once, as a crash would.
+    ///
+    /// # Errors
+    /// The signal could not be sent.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
     }
 
     /// Asks it to stop and waits until it has.

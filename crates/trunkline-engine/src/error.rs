@@ -105,6 +105,34 @@ pub enum EngineError {
         /// Catalog name.
         name: String,
     },
+    /// The memory does not hold a model beside those that are loaded.
+    #[error(
+        "the model {name} needs {needed_mib} MiB of memory and there are {left_mib} MiB left beside {beside}: raise models.memory_mib if the machine has more, or stop the program and start it with {name} instead"
+    )]
+    NoMemory {
+        /// Catalog name.
+        name: String,
+        /// Rounded up.
+        needed_mib: u64,
+        /// Rounded down.
+        left_mib: u64,
+        /// The models that are loaded.
+        beside: String,
+    },
+    /// The model is being exchanged already.
+    #[error("the model {name} is being exchanged already: wait until that is done")]
+    ExchangeUnderWay {
+        /// What it is served as.
+        name: String,
+    },
+    /// The model cannot be exchanged while it serves.
+    #[error("{name} cannot be exchanged while it serves: {reason}")]
+    NotExchangeable {
+        /// What it is served as.
+        name: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The hub answered with an error, or not at all.
     #[error("cannot fetch {url}: {reason}")]
     Fetch {

@@ -7,6 +7,8 @@
 //!   part that opens a network connection, and only when asked to pull.
 //! - [`Models::load`]: checks the files and starts one worker a model: a [`WhisperTranscriber`],
 //!   a [`LlamaChat`], a [`FliteVoice`], or the measuring tools of [`instant`].
+//! - [`HotSwapChat`] and [`HotSwapTranscriber`]: their places, in which they can be exchanged while
+//!   they serve.
 //!
 //! Deliberately not here: the networks themselves (`trunkline-nn`), cutting text into clauses
 //! (`trunkline-inference`), what runs when (`trunkline-scheduler`), progress bars and printing.
@@ -16,6 +18,7 @@ mod catalog;
 mod chat;
 mod embedder;
 mod error;
+mod hot_swap;
 pub mod instant;
 mod models;
 mod recogniser;
@@ -28,6 +31,7 @@ pub use catalog::{Architecture, Catalog, Manifest, ManifestFile, Source, Task};
 pub use chat::{ChatSettings, LlamaChat};
 pub use embedder::BertEmbedder;
 pub use error::EngineError;
+pub use hot_swap::{Exchanged, HotSwapChat, HotSwapTranscriber};
 pub use models::{Elsewhere, InstantConfig, Models, ModelsConfig, load_embedder};
 pub use recogniser::WhisperTranscriber;
 pub use store::{

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use trunkline_inference::{ChatMessage, ChatModel, Embedder, Synthesizer, Transcriber};
 
+use crate::hot_swap::{
+    Candidate, Exchanged, Find, HotSwapChat, HotSwapTranscriber, MemoryBudget, bytes_of,
+};
 use crate::instant::{self, InstantChat, InstantTranscriber, InstantVoice};
 use crate::{
-    Architecture, BertEmbedder, Catalog, EngineError, FliteVoice, InstalledModel, LlamaChat,
-    ModelStore, Source, Task, WhisperTranscriber,
+    Architecture, BertEmbedder, Catalog, ChatSettings, EngineError, FliteVoice, InstalledModel,
+    LlamaChat, ModelStore, Source, Task, WhisperTranscriber,
 };
 
 /// The models of a deployment, by their names in the catalog.
@@ -31,6 +34,9 @@ pub struct ModelsConfig {
     pub embeddings: Option<String>,
     /// A folder of further manifests.
     pub catalog: Option<PathBuf>,
+    /// The most memory, in MiB, that recogniser and language model may take together; what the
+    /// machine has when absent.
+    pub memory_mib: Option<u64>,
     /// What the measuring tools say.
     pub instant: InstantConfig,
 }
@@ -54,6 +60,7 @@ impl Default for ModelsConfig {
             voice: None,
             embeddings: None,
             catalog: None,
+            memory_mib: None,
             instant: InstantConfig::default(),
         }
     }
@@ -119,7 +126,8 @@ pub struct Models {
     pub chat: Arc<dyn ChatModel>,
     /// Text to speech.
     pub voice: Arc<dyn Synthesizer>,
-    llama: Option<Arc<LlamaChat>>,
+    llama: Option<Arc<HotSwapChat>>,
+    whisper: Option<Arc<HotSwapTranscriber>>,
 }
 
 /// Starts the configured model that turns texts into vectors, if one is configured.
@@ -145,8 +153,8 @@ impl Models {
     ///
     /// # Errors
     /// [`EngineError::NotInstalled`] with the command that installs the model, a damaged file
-    /// by name, [`EngineError::WrongTask`], [`EngineError::NotRunnable`] or
-    /// [`EngineError::Start`].
+    /// by name, [`EngineError::WrongTask`], [`EngineError::NotRunnable`],
+    /// [`EngineError::NoMemory`] or [`EngineError::Start`].
     pub fn load(config: &ModelsConfig, models_dir: &Path) -> Result<Self, EngineError> {
         Self::load_beside(Elsewhere::default(), config, models_dir)
     }
@@ -161,21 +169,25 @@ impl Models {
         models_dir: &Path,
     ) -> Result<Self, EngineError> {
         let store = ModelStore::open(models_dir, config.open_catalog()?)?;
-        let transcriber: Arc<dyn Transcriber> = if let Some(given) = elsewhere.transcriber {
-            given
-        } else if config.stt == instant::NAME {
-            Arc::new(InstantTranscriber::new(&config.instant.text)?)
+        let memory = Arc::new(MemoryBudget::new(config.memory_mib));
+        let whisper = if elsewhere.transcriber.is_some() || config.stt == instant::NAME {
+            None
         } else {
-            let model = ready(&store, &config.stt, Task::Stt)?;
-            require(&model, &[Architecture::Whisper])?;
-            Arc::new(WhisperTranscriber::load(&model)?)
+            let find = whispers(config.clone(), models_dir.to_owned());
+            let ears = HotSwapTranscriber::load(&config.stt, find, Arc::clone(&memory))?;
+            Some(Arc::new(ears))
+        };
+        let transcriber: Arc<dyn Transcriber> = match (elsewhere.transcriber, &whisper) {
+            (Some(given), _) => given,
+            (None, Some(ears)) => Arc::clone(ears) as Arc<dyn Transcriber>,
+            (None, None) => Arc::new(InstantTranscriber::new(&config.instant.text)?),
         };
         let llama = if elsewhere.chat.is_some() || config.llm == instant::NAME {
             None
         } else {
-            let model = ready(&store, &config.llm, Task::Llm)?;
-            require(&model, &LLAMA_FAMILY)?;
-            Some(Arc::new(LlamaChat::load(&model)?))
+            let find = llamas(config.clone(), models_dir.to_owned());
+            let chat = HotSwapChat::load(&config.llm, find, memory)?;
+            Some(Arc::new(chat))
         };
         let voice: Arc<dyn Synthesizer> = if let Some(given) = elsewhere.voice {
             given
@@ -195,6 +207,36 @@ impl Models {
             },
             voice,
             llama,
+            whisper,
+        })
+    }
+
+    /// Puts another model, or the same one as it lies on the disk now, in the place of the one
+    /// that is served as `name`; see [`HotSwapChat::exchange`].
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownModel`] for a name that is not served,
+    /// [`EngineError::NotExchangeable`] for one that has to stay, and as
+    /// [`HotSwapChat::exchange`].
+    pub fn exchange(&self, name: &str, with: Option<&str>) -> Result<Exchanged, EngineError> {
+        let (chat, ears) = (self.chat.info().name, self.transcriber.info().name);
+        match (&self.llama, &self.whisper) {
+            (Some(place), _) if chat == name => return place.exchange(with),
+            (_, Some(place)) if ears == name => return place.exchange(with),
+            _ => {}
+        }
+        let name = name.to_owned();
+        Err(match [chat, ears, self.voice.info().name].contains(&name) {
+            true => EngineError::NotExchangeable {
+                name,
+                reason: "only a language model or a recogniser of this process can; stop the \
+                         program and start it with the other one"
+                    .to_owned(),
+            },
+            false => EngineError::UnknownModel {
+                name,
+                nearest: None,
+            },
         })
     }
 
@@ -226,6 +268,38 @@ impl std::fmt::Debug for Models {
             .field("voice", &self.voice.info())
             .finish()
     }
+}
+
+/// Finds language models as they lie on the disk at that moment.
+fn llamas(config: ModelsConfig, models_dir: PathBuf) -> Find<LlamaChat> {
+    Box::new(move |name| {
+        let store = ModelStore::open(&models_dir, config.open_catalog()?)?;
+        let model = ready(&store, name, Task::Llm)?;
+        require(&model, &LLAMA_FAMILY)?;
+        let settings = ChatSettings::default();
+        Ok(Candidate {
+            bytes: taken_by(&model) + settings.kv_bytes as u64,
+            load: Box::new(move || LlamaChat::load_with(&model, settings)),
+        })
+    })
+}
+
+/// Finds recognisers as they lie on the disk at that moment.
+fn whispers(config: ModelsConfig, models_dir: PathBuf) -> Find<WhisperTranscriber> {
+    Box::new(move |name| {
+        let store = ModelStore::open(&models_dir, config.open_catalog()?)?;
+        let model = ready(&store, name, Task::Stt)?;
+        require(&model, &[Architecture::Whisper])?;
+        Ok(Candidate {
+            bytes: taken_by(&model),
+            load: Box::new(move || WhisperTranscriber::load(&model)),
+        })
+    })
+}
+
+/// What a loaded model takes: what its manifest says, and its weights at the least.
+fn taken_by(model: &InstalledModel) -> u64 {
+    bytes_of(&model.folder).max(model.manifest.memory_mib << 20)
 }
 
 fn ready(store: &ModelStore, name: &str, wanted: Task) -> Result<InstalledModel, EngineError> {

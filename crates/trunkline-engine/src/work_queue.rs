@@ -16,6 +16,8 @@ struct State<T> {
     urgent: VecDeque<T>,
     background: VecDeque<T>,
     closed: Option<String>,
+    /// Closed, but what waits is still to be done.
+    finishing: bool,
 }
 
 /// Why a job was not taken.
@@ -34,6 +36,7 @@ impl<T> WorkQueue<T> {
                 urgent: VecDeque::new(),
                 background: VecDeque::new(),
                 closed: None,
+                finishing: false,
             }),
             changed: Condvar::new(),
             limit,
@@ -65,11 +68,11 @@ impl<T> WorkQueue<T> {
     }
 
     /// Everything there is, in order, background work last; waits for something if `wait`.
-    /// `None` when the queue is closed.
+    /// `None` when the queue is closed, or is finishing and has nothing to wait for.
     pub(crate) fn take_all(&self, wait: bool) -> Option<Vec<T>> {
         let mut state = self.lock();
         loop {
-            if state.closed.is_some() {
+            if state.closed.is_some() && !state.finishing {
                 return None;
             }
             let State {
@@ -78,6 +81,9 @@ impl<T> WorkQueue<T> {
             if !wait || !urgent.is_empty() || !background.is_empty() {
                 return Some(urgent.drain(..).chain(background.drain(..)).collect());
             }
+            if state.finishing {
+                return None;
+            }
             state = self
                 .changed
                 .wait(state)
@@ -85,10 +91,27 @@ impl<T> WorkQueue<T> {
         }
     }
 
+    /// Refuses everything from now on; what was taken is still done.
+    pub(crate) fn finish(&self, reason: &str) {
+        let mut state = self.lock();
+        if state.closed.is_none() {
+            state.closed = Some(reason.to_owned());
+            state.finishing = true;
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Whether it was told to finish.
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.lock().finishing
+    }
+
     /// Refuses everything from now on and hands back what was waiting.
     pub(crate) fn close(&self, reason: &str) -> Vec<T> {
         let mut state = self.lock();
         state.closed.get_or_insert_with(|| reason.to_owned());
+        state.finishing = false;
         let waiting = state.urgent.drain(..).collect();
         state.background.clear();
         drop(state);
@@ -133,6 +156,18 @@ mod tests {
         assert_eq!(queue.take_all(true), Some(vec![1, 9]));
         assert_eq!(queue.take_all(false), Some(Vec::new()));
         queue.close("gone");
+        assert_eq!(queue.take_all(true), None);
+    }
+
+    #[test]
+    fn a_finishing_queue_takes_no_more_and_ends_when_all_is_done() {
+        let queue = WorkQueue::new(2);
+        queue.push(1).unwrap();
+        queue.finish("old");
+        assert_eq!(queue.push(2), Err(Refusal::Closed("old".to_owned())));
+        assert_eq!(queue.take_all(true), Some(vec![1]));
+        // There may be work left from what was taken.
+        assert_eq!(queue.take_all(false), Some(Vec::new()));
         assert_eq!(queue.take_all(true), None);
     }
 

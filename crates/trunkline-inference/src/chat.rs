@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Anticipation, Constraint, InferenceError, ModelInfo, NoAnticipation, TokenLogProb, Tool,
-    ToolCall, Urgency,
+    Anticipation, Constraint, InferenceError, ModelInfo, ModelLoad, NoAnticipation, Tenant,
+    TokenLogProb, Tool, ToolCall, Urgency,
 };
 
 /// A chat-tuned language model.
@@ -37,6 +37,11 @@ pub trait ChatModel: Send + Sync {
     /// Begins to compute ahead for a conversation. Does nothing where a model cannot.
     fn anticipate(&self) -> Box<dyn Anticipation> {
         Box::new(NoAnticipation)
+    }
+
+    /// How busy it is, where that is known.
+    fn load(&self) -> Option<ModelLoad> {
+        None
     }
 }
 
@@ -185,6 +190,9 @@ pub struct ChatRequest {
     /// What the reply may call instead of saying something.
     #[serde(default)]
     pub tools: Vec<Tool>,
+    /// At most one call in a reply.
+    #[serde(default)]
+    pub one_tool_call: bool,
     /// What the text of the reply must look like.
     #[serde(default)]
     pub constraint: Option<Constraint>,
@@ -194,6 +202,9 @@ pub struct ChatRequest {
     /// What goes first when there is not room for everything.
     #[serde(default)]
     pub urgency: Urgency,
+    /// Who asks.
+    #[serde(default)]
+    pub tenant: Tenant,
 }
 
 /// A reply on its way. Dropping it cancels the work.

@@ -23,7 +23,7 @@ pub struct ToolCall {
     pub id: String,
     /// [`Tool::name`].
     pub name: String,
-    /// The arguments, as the JSON text that the model wrote.
+    /// The arguments, as JSON text.
     pub arguments: String,
 }
 

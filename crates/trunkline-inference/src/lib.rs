@@ -13,6 +13,7 @@ mod clause;
 mod constraint;
 mod embedding;
 mod error;
+mod load;
 mod speech;
 #[cfg(test)]
 mod tests;
@@ -28,12 +29,13 @@ pub use clause::{ClauseCutter, split_into_clauses};
 pub use constraint::{Constraint, LogProb, TokenLogProb, Tool, ToolCall};
 pub use embedding::{EmbedRequest, Embedder, Embeddings, PendingEmbeddings};
 pub use error::InferenceError;
+pub use load::ModelLoad;
 pub use speech::{SpeechEvent, SpeechRequest, SpeechStream, Synthesizer};
 pub use transcript::{
     TranscribeOptions, Transcriber, TranscriberCapabilities, TranscriberInput, TranscriptDetail,
     TranscriptEvent, TranscriptSegment, TranscriptWord, TranscriptionSession,
 };
-pub use urgency::Urgency;
+pub use urgency::{Tenant, Urgency};
 
 /// The rate of all audio that crosses this seam.
 pub const SAMPLE_RATE_HZ: u32 = 16_000;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::{InferenceError, ModelInfo, Urgency};
+use crate::{InferenceError, ModelInfo, Tenant, Urgency};
 
 /// Speaks. One request is one clause, so that the first clause is heard early.
 pub trait Synthesizer: Send + Sync {
@@ -34,6 +34,8 @@ pub struct SpeechRequest {
     pub speed: f32,
     /// What goes first when there is not room for everything.
     pub urgency: Urgency,
+    /// Who asks.
+    pub tenant: Tenant,
     /// When the first audio is wanted, from now on; `None` is as soon as possible.
     pub due: Option<Duration>,
 }
@@ -45,6 +47,7 @@ impl Default for SpeechRequest {
             voice: None,
             speed: 1.0,
             urgency: Urgency::default(),
+            tenant: Tenant::default(),
             due: None,
         }
     }

@@ -1,4 +1,4 @@
-//! What goes first when models are shared by many calls.
+//! What goes first when models are shared by many calls, and between whom they are shared.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,3 +18,10 @@ pub enum Urgency {
     /// Nobody waits.
     Background,
 }
+
+/// On whose behalf a request is made. Tenants that wait for the same model have equal shares of it,
+/// however much each of them asks for. 0 is whoever does not say.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct Tenant(pub u32);

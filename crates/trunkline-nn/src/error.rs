@@ -64,7 +64,7 @@ pub enum NnError {
         language: String,
     },
     /// The prompt does not fit.
-    #[error("the prompt has {tokens} tokens, the context holds {limit}")]
+    #[error("the prompt has {tokens} tokens, the context holds {limit}: shorten it")]
     PromptTooLong {
         /// Tokens of the prompt.
         tokens: usize,

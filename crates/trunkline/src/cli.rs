@@ -35,7 +35,7 @@ pub(crate) enum Command {
     /// Check workflows
     #[command(subcommand)]
     Workflow(WorkflowCommand),
-    /// List and install models
+    /// List, install and exchange models
     #[command(subcommand)]
     Models(ModelsCommand),
     /// Look at the calls that were kept
@@ -83,6 +83,18 @@ pub(crate) enum ModelsCommand {
     Verify {
         /// Names in the catalog; every installed model when none is given
         names: Vec<String>,
+    },
+    /// Put another model, or a new version, in a model's place while the running server goes on
+    Reload {
+        /// The model that is served, as configured
+        name: String,
+        /// The model that is to serve, by its name in the catalog; the same one, as it lies on the
+        /// disk now, when not given
+        #[arg(long, value_name = "MODEL")]
+        with: Option<String>,
+        /// Where the server's operations page is; as configured when not given
+        #[arg(long)]
+        url: Option<String>,
     },
     /// Delete the files of a model
     Remove {

@@ -4,11 +4,12 @@ use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use trunkline_types::CallId;
 
 use crate::config::Config;
-use crate::http::{PlaceCall, Placed};
+use crate::http::{PlaceCall, Placed, ReloadModel, ReloadedModel};
 
 /// Connecting on one machine takes no time; a server that hangs is told apart from a slow one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -48,11 +49,20 @@ impl Server {
 
     /// Asks for a call to be placed.
     pub(crate) fn place_call(&self, call: &PlaceCall) -> Result<Placed> {
+        self.post("/v1/calls", call)
+    }
+
+    /// Exchanges a model; returns when the new one serves.
+    pub(crate) fn reload_model(&self, name: &str, wanted: &ReloadModel) -> Result<ReloadedModel> {
+        self.post(&format!("/v1/models/{name}/reload"), wanted)
+    }
+
+    fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
         let mut answer = self
             .agent
-            .post(format!("{}/v1/calls", self.url))
+            .post(format!("{}{path}", self.url))
             .header("content-type", "application/json")
-            .send(serde_json::to_string(call)?)
+            .send(serde_json::to_string(body)?)
             .with_context(|| self.unreachable())?;
         let body = answer.body_mut().read_to_string()?;
         if !answer.status().is_success() {

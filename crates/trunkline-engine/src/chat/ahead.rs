@@ -1,6 +1,6 @@
 //! Conversations that are computed ahead: partial transcripts become tokens while they come.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use trunkline_inference::{Anticipation, ChatMessage};
 use trunkline_nn::llama::Llama;
@@ -12,14 +12,18 @@ use crate::work_queue::WorkQueue;
 /// The handle of one conversation.
 pub(super) struct Ahead {
     pub(super) id: u64,
-    pub(super) model: Arc<Llama>,
+    /// A call that goes on does not keep a model that has been exchanged.
+    pub(super) model: Weak<Llama>,
     pub(super) queue: Arc<WorkQueue<Command>>,
 }
 
 impl Anticipation for Ahead {
     fn expect(&mut self, messages: &[ChatMessage]) {
         // What cannot be computed ahead will be refused when it is asked for.
-        let prompt = self.model.open_prompt(&to_messages(messages));
+        let Some(model) = self.model.upgrade() else {
+            return;
+        };
+        let prompt = model.open_prompt(&to_messages(messages));
         let prompt = prompt.ok().filter(|prompt| !prompt.is_empty());
         self.tell(prompt);
     }

@@ -3,7 +3,9 @@
 use tokio::sync::{mpsc, oneshot};
 use trunkline_inference::{ChatDelta, ChoiceResult, InferenceError};
 use trunkline_nn::llama::{Constraint, Sampling};
-use trunkline_scheduler::Class;
+use trunkline_scheduler::{Class, TenantId};
+
+use super::calls::Calls;
 
 /// An order to the worker.
 pub(super) enum Command {
@@ -23,10 +25,13 @@ pub(super) enum Command {
 pub(super) struct ReplyOrder {
     pub(super) prompt: Vec<u32>,
     pub(super) class: Class,
+    pub(super) tenant: TenantId,
     pub(super) max_tokens: usize,
     pub(super) sampling: Sampling,
     pub(super) stop: Vec<String>,
     pub(super) constraint: Option<Constraint>,
+    /// Where the reply may call tools.
+    pub(super) calls: Option<Calls>,
     /// Alternatives per token.
     pub(super) logprobs: Option<u8>,
     pub(super) events: mpsc::UnboundedSender<ChatDelta>,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkline_inference::InferenceError;
+use trunkline_inference::{InferenceError, ModelLoad};
 use trunkline_nn::NnError;
 use trunkline_nn::llama::{Llama, Logits, Row, Score};
 use trunkline_scheduler::{Class, Due, Plan, RowId, RowStep, SchedulerError, TokenScheduler};
@@ -63,6 +63,8 @@ pub(super) struct Desk {
     neutral: HashMap<NeutralKey, Vec<Score>>,
     /// Numbers what comes in.
     counter: u64,
+    /// Steps computed.
+    steps: u64,
 }
 
 impl Desk {
@@ -84,6 +86,7 @@ impl Desk {
             ahead: BTreeMap::new(),
             neutral: HashMap::new(),
             counter: 0,
+            steps: 0,
         })
     }
 
@@ -100,7 +103,9 @@ impl Desk {
         if plan.is_empty() {
             return false;
         }
-        match self.compute(&plan) {
+        let computed = self.compute(&plan);
+        self.steps += 1;
+        match computed {
             Ok(logits) => self.publish(&plan, logits),
             Err(error) => self.abandon(&plan, &error),
         }
@@ -274,6 +279,18 @@ impl Desk {
         }
         for choosing in std::mem::take(&mut self.choices).into_values() {
             choosing.fail(error.clone());
+        }
+    }
+
+    /// How busy it is.
+    pub(super) fn load(&self) -> ModelLoad {
+        let figures = self.scheduler.metrics();
+        let awaited = |task: &&Task| !matches!(task, Task::WarmUp | Task::Ahead { .. });
+        ModelLoad {
+            rows: self.tasks.values().filter(awaited).count(),
+            steps: self.steps,
+            blocks_used: figures.blocks_used,
+            blocks: self.network.blocks(),
         }
     }
 

@@ -8,6 +8,7 @@
 //! Text becomes tokens on the thread of whoever asks; the worker only computes and speaks.
 
 mod ahead;
+mod calls;
 mod choice;
 mod command;
 mod desk;
@@ -17,24 +18,25 @@ mod network;
 mod reply;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod worker;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 use trunkline_inference::{
     Anticipation, ChatCapabilities, ChatMessage, ChatModel, ChatRequest, ChatStream, ChoiceRequest,
-    InferenceError, ModelInfo, PendingChoice,
+    Constraint, InferenceError, ModelInfo, ModelLoad, PendingChoice,
 };
 use trunkline_nn::NnError;
 use trunkline_nn::llama::Llama;
-use trunkline_scheduler::Class;
+use trunkline_scheduler::{Class, TenantId};
 
 use crate::work_queue::{Refusal, WorkQueue};
 use crate::{EngineError, InstalledModel};
 use ahead::Ahead;
+use calls::Calls;
 use command::{ChoiceOrder, Command, ReplyOrder};
 pub(crate) use failure::{in_full, to_inference_error};
 use network::{LlamaNetwork, StepNetwork};
@@ -51,6 +53,8 @@ pub struct LlamaChat {
     name: String,
     model: Arc<Llama>,
     queue: Arc<WorkQueue<Command>>,
+    /// As the worker counted last.
+    load: Arc<Mutex<ModelLoad>>,
     conversations: AtomicU64,
 }
 
@@ -94,11 +98,13 @@ impl LlamaChat {
         };
         let model = Arc::new(model);
         let queue = Arc::new(WorkQueue::new(MAX_ORDERS));
+        let load = Arc::new(Mutex::new(ModelLoad::default()));
         let worker = Worker {
             name: name.to_owned(),
             model: Arc::clone(&model),
             settings,
             build,
+            load: Arc::clone(&load),
         };
         let desk = worker.desk().map_err(refused)?;
         let orders = Arc::clone(&queue);
@@ -110,6 +116,7 @@ impl LlamaChat {
             name: name.to_owned(),
             model,
             queue,
+            load,
             conversations: AtomicU64::new(0),
         })
     }
@@ -142,6 +149,17 @@ impl LlamaChat {
         }
     }
 
+    /// Takes no more requests. What is open is brought to its end; then the worker ends, and its
+    /// memory is given back once this is dropped, which may be at once.
+    pub(crate) fn finish(&self) {
+        self.queue.finish("another model has taken its place");
+    }
+
+    /// What takes its memory.
+    pub(crate) fn weights(&self) -> Arc<Llama> {
+        Arc::clone(&self.model)
+    }
+
     fn in_background(&self, command: Command) {
         if self.queue.push_background(command).is_err() {
             tracing::debug!(model = self.name, "no room for a warm-up");
@@ -154,6 +172,29 @@ impl LlamaChat {
             Refusal::Full => InferenceError::Overloaded { model },
             Refusal::Closed(reason) => InferenceError::Unavailable { model, reason },
         })
+    }
+
+    /// How the reply's calls of tools are read, if it may have any.
+    fn calls(&self, request: &ChatRequest) -> Result<Option<Calls>, InferenceError> {
+        let refused = |reason: &str| InferenceError::BadRequest {
+            model: self.name.clone(),
+            reason: reason.to_owned(),
+        };
+        let must_call = matches!(request.constraint, Some(Constraint::ToolCall(_)));
+        match (&request.constraint, request.tools.is_empty()) {
+            (Some(Constraint::ToolCall(_)), true) => Err(refused("there are no tools to call")),
+            (_, true) => Ok(None),
+            (Some(_), false) if !must_call => Err(refused(
+                "a reply that must have a form cannot call tools: leave one of them out",
+            )),
+            _ => {
+                let form = encode::call_form(&self.model, request);
+                let form = form.and_then(|form| self.model.constrain(&form));
+                let form = form.map_err(|error| self.failure(&error))?;
+                let names = request.tools.iter().map(|tool| tool.name.clone()).collect();
+                Ok(Some(Calls::new(&self.model, names, form, must_call)))
+            }
+        }
     }
 
     fn failure(&self, error: &NnError) -> InferenceError {
@@ -171,7 +212,7 @@ impl ChatModel for LlamaChat {
 
     fn capabilities(&self) -> ChatCapabilities {
         ChatCapabilities {
-            tools: false,
+            tools: true,
             constraints: true,
             logprobs: Some(MOST_ALTERNATIVES),
             min_p: true,
@@ -183,19 +224,24 @@ impl ChatModel for LlamaChat {
         self.capabilities().check(&self.name, &request)?;
         let sampling = encode::sampling(&self.name, &request)?;
         let failure = |error| self.failure(&error);
-        let form = request.constraint.as_ref().map(encode::form).transpose();
-        let constraint = form
-            .and_then(|form| form.map(|form| self.model.constrain(&form)).transpose())
-            .map_err(failure)?;
-        let prompt = encode::prompt(&self.model, &request.messages, 1).map_err(failure)?;
+        let form = request.constraint.as_ref().and_then(encode::form);
+        let constraint = form.map(|form| self.model.constrain(&form)).transpose();
+        let (constraint, calls) = (constraint.map_err(failure)?, self.calls(&request)?);
+        let prompt = match encode::is_about_tools(&request) {
+            true => encode::tool_prompt(&self.model, &request),
+            false => encode::prompt(&self.model, &request.messages, 1),
+        };
+        let prompt = prompt.map_err(failure)?;
         let (events, deltas) = mpsc::unbounded_channel();
         self.push(Command::Reply(Box::new(ReplyOrder {
             prompt,
             class: encode::class(request.urgency),
+            tenant: TenantId(request.tenant.0),
             max_tokens: request.max_tokens,
             sampling,
             stop: request.stop,
             constraint,
+            calls,
             logprobs: request.logprobs,
             events,
         })))?;
@@ -222,14 +268,21 @@ impl ChatModel for LlamaChat {
     fn anticipate(&self) -> Box<dyn Anticipation> {
         Box::new(Ahead {
             id: self.conversations.fetch_add(1, Ordering::Relaxed),
-            model: Arc::clone(&self.model),
+            model: Arc::downgrade(&self.model),
             queue: Arc::clone(&self.queue),
         })
+    }
+
+    fn load(&self) -> Option<ModelLoad> {
+        Some(*self.load.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Drop for LlamaChat {
     fn drop(&mut self) {
+        if self.queue.is_finishing() {
+            return;
+        }
         for command in self.queue.close("it was shut down") {
             command.refuse(&InferenceError::Unavailable {
                 model: self.name.clone(),

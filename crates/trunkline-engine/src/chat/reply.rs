@@ -7,6 +7,7 @@ use trunkline_inference::{ChatDelta, FinishReason, InferenceError, LogProb, Toke
 use trunkline_nn::NnError;
 use trunkline_nn::llama::{Constraint, Llama, Sampler, TextStream, likeliest, log_prob_of};
 
+use super::calls::Calls;
 use super::command::ReplyOrder;
 
 pub(super) struct Reply {
@@ -17,6 +18,7 @@ pub(super) struct Reply {
     max_tokens: usize,
     sampler: Sampler,
     constraint: Option<Constraint>,
+    calls: Option<Calls>,
     text: TextStream,
     logprobs: Option<u8>,
     first_token: Option<Duration>,
@@ -42,6 +44,7 @@ impl Reply {
             max_tokens,
             sampler: Sampler::new(order.sampling),
             constraint: order.constraint,
+            calls: order.calls,
             text: TextStream::new(&order.stop),
             logprobs: order.logprobs,
             first_token: None,
@@ -78,11 +81,7 @@ impl Reply {
             return self.finish(model, FinishReason::Length);
         }
         let unchanged = self.logprobs.map(|_| logits.to_vec());
-        let allowed = self
-            .constraint
-            .as_mut()
-            .map(Constraint::allowed)
-            .transpose()?;
+        let allowed = self.form().map(Constraint::allowed).transpose()?;
         let drawn = self.sampler.draw(logits, before, allowed.as_ref());
         let token = drawn.ok_or_else(|| {
             NnError::Constraint("there is no token that the form allows".to_owned())
@@ -91,10 +90,8 @@ impl Reply {
         if model.ends_turn(token) {
             return self.finish(model, FinishReason::Stop);
         }
-        let form = self.constraint.as_mut();
-        let complete = form.map_or(Ok(false), |form| form.push(token))?;
-        let text = model.read(&mut self.text, token)?;
-        self.send_text(text);
+        let held = self.form().map_or(Ok(false), |form| form.push(token))?;
+        let complete = self.tell(model, token)? || held;
         if let (Some(logits), Some(count)) = (unchanged, self.logprobs) {
             let figures = figures(model, &logits, token, count);
             let _ = self.events.send(ChatDelta::LogProbs(vec![figures]));
@@ -110,7 +107,18 @@ impl Reply {
 
     fn finish(&mut self, model: &Llama, finish: FinishReason) -> Result<Verdict, NnError> {
         let rest = model.read_rest(&mut self.text)?;
-        self.send_text(rest);
+        let mut finish = finish;
+        match &mut self.calls {
+            None => self.send_text(rest),
+            Some(calls) => {
+                let mut told = Vec::new();
+                calls.finish(&rest, &mut told);
+                if calls.made_any() && finish == FinishReason::Stop {
+                    finish = FinishReason::ToolCalls;
+                }
+                self.send_all(told);
+            }
+        }
         let compute = self.begun.elapsed();
         let _ = self.events.send(ChatDelta::Done {
             finish,
@@ -121,6 +129,33 @@ impl Reply {
             compute,
         });
         Ok(Verdict::Done)
+    }
+
+    /// The form that holds for the next token.
+    fn form(&mut self) -> Option<&mut Constraint> {
+        match &mut self.calls {
+            Some(calls) => calls.form(),
+            None => self.constraint.as_mut(),
+        }
+    }
+
+    /// Tells what a token adds to the reply. Whether a call is complete after which none follows.
+    fn tell(&mut self, model: &Llama, token: u32) -> Result<bool, NnError> {
+        let text = model.read(&mut self.text, token)?;
+        let Some(calls) = &mut self.calls else {
+            self.send_text(text);
+            return Ok(false);
+        };
+        let mut told = Vec::new();
+        let complete = calls.read(model, &mut self.text, token, text, &mut told)?;
+        self.send_all(told);
+        Ok(complete)
+    }
+
+    fn send_all(&self, deltas: Vec<ChatDelta>) {
+        for delta in deltas {
+            let _ = self.events.send(delta);
+        }
     }
 
     fn send_text(&self, text: String) {

@@ -1,9 +1,9 @@
 //! The thread of a language model: takes orders, steps, publishes, and begins again after a panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use trunkline_inference::InferenceError;
+use trunkline_inference::{InferenceError, ModelLoad};
 use trunkline_nn::llama::Llama;
 
 use super::command::Command;
@@ -20,6 +20,8 @@ pub(super) struct Worker {
     pub(super) model: Arc<Llama>,
     pub(super) settings: ChatSettings,
     pub(super) build: Build,
+    /// Where it says how busy it is.
+    pub(super) load: Arc<Mutex<ModelLoad>>,
 }
 
 impl Worker {
@@ -33,7 +35,7 @@ impl Worker {
     /// Serves until the queue is closed.
     pub(super) fn run(self, mut desk: Desk, queue: &WorkQueue<Command>) {
         loop {
-            let served = catch_unwind(AssertUnwindSafe(|| serve(&mut desk, queue)));
+            let served = catch_unwind(AssertUnwindSafe(|| self.serve(&mut desk, queue)));
             let Err(panic) = served else {
                 desk.fail_all(&self.unavailable("it was shut down"));
                 return;
@@ -62,16 +64,17 @@ impl Worker {
             reason: reason.to_owned(),
         }
     }
-}
 
-/// One step after another; waits only where there is nothing to do.
-fn serve(desk: &mut Desk, queue: &WorkQueue<Command>) {
-    let mut idle = true;
-    while let Some(commands) = queue.take_all(idle) {
-        for command in commands {
-            desk.take(command);
+    /// One step after another; waits only where there is nothing to do.
+    fn serve(&self, desk: &mut Desk, queue: &WorkQueue<Command>) {
+        let mut idle = true;
+        while let Some(commands) = queue.take_all(idle) {
+            for command in commands {
+                desk.take(command);
+            }
+            desk.drop_abandoned();
+            *self.load.lock().unwrap_or_else(PoisonError::into_inner) = desk.load();
+            idle = !desk.step();
         }
-        desk.drop_abandoned();
-        idle = !desk.step();
     }
 }

@@ -18,6 +18,7 @@ mod tests;
 mod utterance;
 mod worker;
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -43,7 +44,8 @@ pub struct WhisperTranscriber<W = Window> {
     name: String,
     capabilities: TranscriberCapabilities,
     shared: Arc<Shared<W>>,
-    sessions: Sessions,
+    /// Kept by each open session as well.
+    sessions: Arc<Sessions>,
 }
 
 /// What the worker and the sessions share.
@@ -88,6 +90,19 @@ impl WhisperTranscriber {
 }
 
 impl<W: Send + 'static> WhisperTranscriber<W> {
+    /// Opens no more sessions. Those that are open are served to their end; then the worker ends,
+    /// also when this is dropped before.
+    pub(crate) fn finish(&self) {
+        let reason = "another model has taken its place";
+        self.shared.lock().queue.finish_all(reason);
+        self.shared.changed.notify_all();
+    }
+
+    /// Gone when the worker is, and its memory.
+    pub(crate) fn worker(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::clone(&self.shared) as Arc<dyn Any + Send + Sync>
+    }
+
     fn start<N: RecogniserNetwork<Window = W>>(
         name: &str,
         load: Load<N>,
@@ -122,7 +137,7 @@ impl<W: Send + 'static> WhisperTranscriber<W> {
             name: name.to_owned(),
             capabilities,
             shared,
-            sessions: Sessions::start(name)?,
+            sessions: Arc::new(Sessions::start(name)?),
         })
     }
 }
@@ -149,14 +164,20 @@ impl<W: Send + 'static> Transcriber for WhisperTranscriber<W> {
         let (audio, heard) = mpsc::unbounded_channel();
         let (text, events) = mpsc::unbounded_channel();
         let id = self.shared.lock().queue.open(options, text)?;
-        self.sessions
-            .spawn(listen(Arc::clone(&self.shared), id, heard));
+        let (shared, sessions) = (Arc::clone(&self.shared), Arc::clone(&self.sessions));
+        self.sessions.spawn(async move {
+            listen(shared, id, heard).await;
+            drop(sessions);
+        });
         Ok(TranscriptionSession { audio, events })
     }
 }
 
 impl<W> Drop for WhisperTranscriber<W> {
     fn drop(&mut self) {
+        if self.shared.lock().queue.is_finishing() {
+            return;
+        }
         self.shared.lock().queue.close("it was shut down");
         self.shared.changed.notify_all();
     }

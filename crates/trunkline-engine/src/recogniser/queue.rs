@@ -81,6 +81,8 @@ pub(super) struct Queue {
     next_id: u64,
     next_pass: u64,
     closed: Option<String>,
+    /// Closed, but what is open is still served.
+    finishing: bool,
 }
 
 impl Queue {
@@ -91,6 +93,7 @@ impl Queue {
             next_id: 0,
             next_pass: 0,
             closed: None,
+            finishing: false,
         }
     }
 
@@ -272,10 +275,28 @@ impl Queue {
             utterance.fail(self.unavailable(reason));
         }
         self.closed = Some(reason.to_owned());
+        self.finishing = false;
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.is_some()
+    /// Nothing more is taken; what is open is served to its end.
+    pub(super) fn finish_all(&mut self, reason: &str) {
+        if self.closed.is_none() {
+            self.closed = Some(reason.to_owned());
+            self.finishing = true;
+        }
+    }
+
+    /// Whether it was told to finish.
+    pub(super) fn is_finishing(&self) -> bool {
+        self.finishing
+    }
+
+    /// Whether nothing is left to do, and nothing will come.
+    pub(super) fn is_closed(&mut self) -> bool {
+        if self.finishing {
+            self.open.retain(|_, utterance| !utterance.is_abandoned());
+        }
+        self.closed.is_some() && (!self.finishing || self.open.is_empty())
     }
 
     fn overloaded(&self) -> InferenceError {

@@ -143,8 +143,12 @@ impl Synthesizer for FliteVoice {
             send(&events, &kept.unwrap_or_default(), Duration::ZERO);
             return Ok(stream);
         }
-        self.queue
-            .push(Clause { key, events }, request.urgency, request.due)?;
+        let clause = Clause {
+            key,
+            events,
+            tenant: request.tenant,
+        };
+        self.queue.push(clause, request.urgency, request.due)?;
         Ok(stream)
     }
 }

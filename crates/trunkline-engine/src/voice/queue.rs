@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
-use trunkline_inference::{InferenceError, SpeechEvent, Urgency};
+use trunkline_inference::{InferenceError, SpeechEvent, Tenant, Urgency};
 use trunkline_scheduler::{
     BatchQueue, BatchSettings, Class, Epoch, Job, JobId, Origin, PerClass, TenantId,
 };
@@ -25,6 +25,8 @@ const SOON: Duration = Duration::from_millis(100);
 pub(super) struct Clause {
     pub(super) key: Key,
     pub(super) events: UnboundedSender<SpeechEvent>,
+    /// Those who have clauses waiting have equal shares of the voice.
+    pub(super) tenant: Tenant,
 }
 
 /// The measures of a voice.
@@ -107,7 +109,7 @@ impl ClauseQueue {
                 // No call is told, so each clause stands for itself.
                 call: CallId::new(Timestamp::from_micros(state.clauses), [0; 10]),
                 epoch: Epoch(0),
-                tenant: TenantId(0),
+                tenant: TenantId(clause.tenant.0),
             },
             class: class(urgency),
             deadline: now + due.unwrap_or(SOON),
@@ -241,7 +243,13 @@ mod tests {
         let (events, heard) = mpsc::unbounded_channel();
         let key = Key::new("slt", text, 1.0);
         let due = due_ms.map(Duration::from_millis);
-        queue.push(Clause { key, events }, urgency, due)?;
+        let tenant = Tenant(0);
+        let clause = Clause {
+            key,
+            events,
+            tenant,
+        };
+        queue.push(clause, urgency, due)?;
         Ok(heard)
     }
 
@@ -261,6 +269,29 @@ mod tests {
         ];
         let order: Vec<String> = (0..4).flat_map(|_| popped(&queue)).collect();
         assert_eq!(order, ["now", "sooner", "later", "rest"]);
+    }
+
+    #[test]
+    fn a_tenant_with_much_to_say_does_not_keep_another_waiting() {
+        let queue = queue(1, 99);
+        let mut heard = Vec::new();
+        // Each clause is as long as the lead that a tenant may have.
+        for (tenant, count) in [(1, 20), (2, 2)] {
+            for at in 0..count {
+                let (events, listener) = mpsc::unbounded_channel();
+                heard.push(listener);
+                let text = format!("{tenant} {at:0>98}");
+                let clause = Clause {
+                    key: Key::new("slt", &text, 1.0),
+                    events,
+                    tenant: Tenant(tenant),
+                };
+                queue.push(clause, Urgency::Playing, None).unwrap();
+            }
+        }
+        let first: Vec<String> = (0..6).flat_map(|_| popped(&queue)).collect();
+        let of_the_other = first.iter().filter(|text| text.starts_with('2'));
+        assert_eq!(of_the_other.count(), 2, "{first:?}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use llguidance::toktrie::{ApproximateTokEnv, SimpleVob, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 
+use super::tools::{Tool, ToolForm, grammar, of_object};
 use crate::NnError;
 
 /// The form of a reply.
@@ -21,6 +22,15 @@ pub enum Form {
     Choice(Vec<String>),
     /// The whole text matches this regular expression.
     Regex(String),
+    /// Calls of functions, from [`ToolForm::opening`] on.
+    ToolCalls {
+        /// How the model writes them.
+        form: ToolForm,
+        /// The functions.
+        tools: Vec<Tool>,
+        /// Whether there may be more than one call.
+        several: bool,
+    },
 }
 
 /// What a vocabulary's tokens are to a grammar. Made once for a model.
@@ -55,6 +65,14 @@ impl Grammars {
                 let quoted: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
                 GrammarWithLexer::from_lark(format!("start: {}", quoted.join(" | ")))
             }
+            Form::ToolCalls {
+                form,
+                tools,
+                several,
+            } => {
+                self.check_arguments(tools)?;
+                GrammarWithLexer::from_lark(grammar(*form, tools, *several))
+            }
         };
         let parser = self
             .factory
@@ -70,11 +88,25 @@ impl Grammars {
         }
         Ok(Constraint { matcher })
     }
+
+    /// Finds the function whose arguments no text can be.
+    fn check_arguments(&self, tools: &[Tool]) -> Result<(), NnError> {
+        if tools.is_empty() {
+            return Err(NnError::NoOptions);
+        }
+        for tool in tools {
+            let arguments = Form::JsonSchema(of_object(&tool.parameters));
+            self.begin(&arguments).map_err(|error| {
+                NnError::Constraint(format!("the parameters of {}: {error}", tool.name))
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// The schema with one way to write white space, so that a model which likes blank lines cannot
 /// go on with them for ever.
-fn spaced(schema: &Value) -> Value {
+pub(super) fn spaced(schema: &Value) -> Value {
     let mut schema = schema.clone();
     let spaces = json!({
         "whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "

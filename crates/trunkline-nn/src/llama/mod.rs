@@ -25,6 +25,7 @@ mod template;
 mod tests;
 mod text;
 mod tokens;
+mod tools;
 mod vocabulary;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ pub use self::sampler::{Sampler, Sampling};
 pub use self::scores::{Choice, Score, likeliest, log_prob_of};
 pub use self::template::{Message, Role};
 pub use self::text::TextStream;
+pub use self::tools::{Call, CallReader, Piece, Tool, ToolForm, Turn};
 
 use self::config::Config;
 use self::constraint::Grammars;
@@ -132,6 +134,30 @@ impl Llama {
         self.vocabulary.prompt(messages)
     }
 
+    /// Tokens of a conversation in which `tools` may be called, up to where the reply begins, or,
+    /// with `call`, into the reply up to where the JSON of its call does.
+    ///
+    /// # Errors
+    /// As [`Llama::prompt`].
+    pub fn tool_prompt(
+        &self,
+        turns: &[Turn],
+        tools: &[Tool],
+        call: bool,
+    ) -> Result<Vec<u32>, NnError> {
+        self.vocabulary.tool_prompt(turns, tools, call)
+    }
+
+    /// How it writes calls.
+    pub fn tool_form(&self) -> ToolForm {
+        self.vocabulary.tool_form()
+    }
+
+    /// Whether a call begins with this token, which [`Llama::read`] gives no text for.
+    pub fn opens_call(&self, token: u32) -> bool {
+        self.vocabulary.opens_call(token)
+    }
+
     /// Tokens of a conversation whose last message is not over: what any continuation of it
     /// begins with, but for a few tokens at the end.
     ///
@@ -190,6 +216,18 @@ impl Llama {
             Ok(grammars) => grammars.begin(form),
             Err(reason) => Err(NnError::Constraint(reason.clone())),
         }
+    }
+
+    /// Goes on in a form by a text, whatever its tokens were. Whether the reply is complete.
+    ///
+    /// # Errors
+    /// [`NnError::Constraint`] for a text that the form does not allow.
+    pub fn follow(&self, form: &mut Constraint, text: &str) -> Result<bool, NnError> {
+        let mut complete = false;
+        for token in self.vocabulary.encode(text)? {
+            complete = form.push(token)?;
+        }
+        Ok(complete)
     }
 
     /// A pool for the keys and values of sequences of this model.

@@ -4,11 +4,14 @@
 //! What people say never becomes markup: markers of the vocabulary are taken out of every
 //! message before it is rendered.
 
+use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::{Kwargs, Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, context};
+use serde::Serialize;
+use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use crate::NnError;
 
@@ -30,7 +33,7 @@ pub enum Role {
 
 impl Role {
     /// As templates write it.
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::System => "system",
             Self::User => "user",
@@ -83,10 +86,7 @@ impl Template {
             let since = SystemTime::now().duration_since(UNIX_EPOCH);
             strftime(&format, since.map_or(0, |since| since.as_secs()))
         });
-        environment.add_filter("tojson", |value: Value| {
-            serde_json::to_string(&value)
-                .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
-        });
+        environment.add_filter("tojson", to_json);
         environment
             .add_template_owned(NAME, source)
             .map_err(failed)?;
@@ -100,17 +100,36 @@ impl Template {
 
     /// The text of a conversation. With `reply` it ends where the model's reply begins.
     pub(super) fn render(&self, messages: &[Message], reply: bool) -> Result<String, NnError> {
-        let messages: Vec<Value> = messages
+        let messages: Vec<serde_json::Value> = messages
             .iter()
             .map(|message| {
-                context! {
-                    role => message.role.name(),
-                    content => self.without_markers(&message.content),
-                }
+                serde_json::json!({
+                    "role": message.role.name(),
+                    "content": self.without_markers(&message.content),
+                })
             })
             .collect();
+        self.render_json(&messages, &[], reply)
+    }
+
+    /// As [`Template::render`], for messages and functions as OpenAI's API has them. Markers in
+    /// them count as markers.
+    pub(super) fn render_json(
+        &self,
+        messages: &[serde_json::Value],
+        tools: &[serde_json::Value],
+        reply: bool,
+    ) -> Result<String, NnError> {
+        // Templates ask whether there are functions by asking whether there is this name.
+        let tools = match tools.is_empty() {
+            true => Value::UNDEFINED,
+            false => Value::from(Serde(tools)),
+        };
         let values = context! {
-            messages,
+            messages => Value::from(Serde(messages)),
+            // SmolLM 3 calls them otherwise.
+            xml_tools => tools.clone(),
+            tools,
             add_generation_prompt => reply,
             bos_token => self.begin.as_str(),
             eos_token => self.end.as_str(),
@@ -131,6 +150,40 @@ impl Template {
 
 fn failed(error: Error) -> NnError {
     NnError::Template(error.to_string())
+}
+
+/// JSON as Python writes it, which is how models have seen it.
+fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
+    let indent: Option<usize> = options.get("indent")?;
+    let failed = |reason: String| Error::new(ErrorKind::BadSerialization, reason);
+    let mut text = Vec::new();
+    let written = match indent {
+        Some(width) => {
+            let indent = b" ".repeat(width);
+            let form = PrettyFormatter::with_indent(&indent);
+            value.serialize(&mut Serializer::with_formatter(&mut text, form))
+        }
+        None => value.serialize(&mut Serializer::with_formatter(&mut text, OneLine)),
+    };
+    written.map_err(|error| failed(error.to_string()))?;
+    String::from_utf8(text).map_err(|error| failed(error.to_string()))
+}
+
+/// With a blank after each comma and colon.
+struct OneLine;
+
+impl Formatter for OneLine {
+    fn begin_array_value<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
+        to.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
+        to.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
+        to.write_all(b": ")
+    }
 }
 
 /// The methods of Python's strings and dictionaries that templates use.

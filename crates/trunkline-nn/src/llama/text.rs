@@ -42,6 +42,13 @@ impl TextStream {
         &self.tokens
     }
 
+    /// Looks for no stop strings from now on, and gives what was held back for them: what comes is
+    /// not text.
+    pub fn forget_stops(&mut self) -> String {
+        self.stop.clear();
+        std::mem::take(&mut self.pending)
+    }
+
     /// Whether a stop string was found: the text is over.
     pub fn is_stopped(&self) -> bool {
         self.stopped

@@ -10,6 +10,7 @@ use super::gguf::Gguf;
 use super::spelling::spellings;
 use super::template::{CHAT_ML, Message, Role, Template};
 use super::tokens;
+use super::tools::{Tool, ToolForm, ToolSupport, Turn};
 use crate::NnError;
 use crate::files::{read, read_json_if_there, read_tokenizer};
 
@@ -27,6 +28,8 @@ const ENDS: [&str; 6] = [
 pub(super) struct Vocabulary {
     tokenizer: Tokenizer,
     template: Option<Template>,
+    /// What the template knows of functions.
+    tools: Option<ToolSupport>,
     begin: Option<u32>,
     /// Whether a sequence begins with `begin` although the template may not say so.
     add_begin: bool,
@@ -112,6 +115,7 @@ impl Vocabulary {
             .transpose()?;
         let mut vocabulary = Self {
             spellings: spellings(&tokenizer),
+            tools: template.as_ref().map(ToolSupport::of),
             tokenizer,
             template,
             begin,
@@ -159,6 +163,36 @@ impl Vocabulary {
     pub(super) fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, NnError> {
         let text = self.chat_template()?.render(messages, true)?;
         self.begun(&text)
+    }
+
+    /// Tokens of a conversation in which functions may be called, up to where the reply begins, or
+    /// into the reply up to where its `call` does.
+    pub(super) fn tool_prompt(
+        &self,
+        turns: &[Turn],
+        tools: &[Tool],
+        call: bool,
+    ) -> Result<Vec<u32>, NnError> {
+        let template = self.chat_template()?;
+        let support = self.tools.unwrap_or_else(|| ToolSupport::of(template));
+        let mut tokens = self.begun(&support.render(template, turns, tools)?)?;
+        if call {
+            tokens.extend(self.encode(support.form.opening())?);
+        }
+        Ok(tokens)
+    }
+
+    /// How the model writes calls.
+    pub(super) fn tool_form(&self) -> ToolForm {
+        self.tools.map_or(ToolForm::Tagged, |tools| tools.form)
+    }
+
+    /// Whether this token is the opening of a call, and stands for no text.
+    pub(super) fn opens_call(&self, token: u32) -> bool {
+        let opening = self.tool_form().opening();
+        !opening.is_empty()
+            && self.spelling(token).is_empty()
+            && self.tokenizer.token_to_id(opening) == Some(token)
     }
 
     /// Tokens of a sequence from its beginning.

@@ -12,7 +12,7 @@ use axum::http::{Request, StatusCode, header};
 use http_body_util::Full;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
-use trunkline_inference::{InferenceError, Urgency};
+use trunkline_inference::{InferenceError, Tenant, Urgency};
 use trunkline_types::Secret;
 
 use super::answer::Answer;
@@ -21,7 +21,7 @@ use super::connection::Connections;
 use super::failure::Failure;
 use super::rotation::{Outcome, Pick, Rotation, Slot};
 use crate::OpenAiError;
-use crate::server::URGENCY;
+use crate::server::{TENANT, URGENCY};
 
 /// How often each endpoint and key is tried for one request.
 const ROUNDS: usize = 2;
@@ -52,6 +52,7 @@ pub(super) struct Ask {
     pub(super) content_type: String,
     pub(super) body: Bytes,
     pub(super) urgency: Urgency,
+    pub(super) tenant: Tenant,
     /// Whether the answer is handed on as it comes.
     pub(super) streamed: bool,
 }
@@ -242,6 +243,9 @@ fn request(
         .header(header::CONTENT_TYPE, ask.content_type)
         .header(header::USER_AGENT, "trunkline")
         .header(URGENCY, urgency_word(ask.urgency));
+    if ask.tenant != Tenant::default() {
+        request = request.header(TENANT, ask.tenant.0);
+    }
     if let Some(Some(key)) = endpoint.keys.get(key) {
         let mut value = axum::http::HeaderValue::from_str(&format!("Bearer {}", key.expose()))?;
         value.set_sensitive(true);

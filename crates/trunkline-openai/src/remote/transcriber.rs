@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use trunkline_audio::WavWriter;
 use trunkline_inference::{
-    InferenceError, ModelInfo, SAMPLE_RATE_HZ, TranscribeOptions, Transcriber,
+    InferenceError, ModelInfo, SAMPLE_RATE_HZ, Tenant, TranscribeOptions, Transcriber,
     TranscriberCapabilities, TranscriberInput, TranscriptDetail, TranscriptEvent,
     TranscriptSegment, TranscriptWord, TranscriptionSession,
 };
@@ -168,6 +168,7 @@ impl Shared {
             content_type: format!("multipart/form-data; boundary={EDGE}"),
             body: form(file, model, options, is_plain),
             urgency: options.urgency,
+            tenant: Tenant::default(),
             streamed: false,
         });
         Ok(answer.await?.whole())

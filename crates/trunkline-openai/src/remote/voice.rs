@@ -115,6 +115,7 @@ async fn carry(
             content_type: "application/json".to_owned(),
             body: body.to_string().into(),
             urgency: request.urgency,
+            tenant: request.tenant,
             streamed: true,
         }
     });

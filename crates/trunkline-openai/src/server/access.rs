@@ -102,7 +102,7 @@ pub(super) async fn only_this_machine(request: Request, next: Next) -> Response 
 }
 
 /// Whether a Host header names loopback: `localhost`, `127.0.0.1:8089`, `[::1]`.
-fn is_this_machine(host: &str) -> bool {
+pub fn is_this_machine(host: &str) -> bool {
     if let Ok(address) = host.parse::<SocketAddr>() {
         return address.ip().is_loopback();
     }
@@ -115,4 +115,33 @@ fn is_this_machine(host: &str) -> bool {
         || bare
             .parse::<IpAddr>()
             .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_this_machine;
+
+    #[test]
+    fn only_names_of_loopback_are_served() {
+        for host in [
+            "localhost",
+            "LocalHost:8088",
+            "127.0.0.1",
+            "127.0.0.2:1",
+            "[::1]",
+            "[::1]:8088",
+        ] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "evil.example:8088",
+            "192.0.2.1",
+            "localhost.evil.example",
+            "0.0.0.0:1",
+        ] {
+            assert!(!is_this_machine(host), "{host}");
+        }
+    }
 }

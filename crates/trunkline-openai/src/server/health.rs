@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
+use trunkline_inference::ModelLoad;
 
 use super::{Refusal, Shared};
 
@@ -19,12 +20,18 @@ pub(super) struct Model {
     object: &'static str,
     created: u64,
     owned_by: String,
+    /// Beyond OpenAI's: how busy it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load: Option<ModelLoad>,
 }
 
 fn list(state: &super::State) -> Vec<Model> {
+    let chat = state.served.chat.as_ref();
+    let busy = |name: &str| chat.filter(|chat| chat.info().name == name)?.load();
     let models = state.served.names().into_iter();
     models
         .map(|model| Model {
+            load: busy(&model.name),
             id: model.name,
             object: "model",
             created: state.started,

@@ -15,6 +15,7 @@ mod health;
 mod listen;
 mod live;
 mod refusal;
+mod reload;
 mod speech;
 #[cfg(test)]
 mod tests;
@@ -29,12 +30,14 @@ use axum::http::HeaderMap;
 use axum::middleware;
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
-use trunkline_inference::{ChatModel, Embedder, Synthesizer, Transcriber, Urgency};
+use trunkline_inference::{ChatModel, Embedder, Synthesizer, Tenant, Transcriber, Urgency};
 use trunkline_types::Secret;
 
+pub use access::is_this_machine;
 pub use config::ServerConfig;
 pub use listen::{Address, Listening, listen};
 use refusal::Refusal;
+pub use reload::{Reload, ReloadError, Reloaded};
 
 /// OpenAI's own limit for a file.
 const MAX_AUDIO_BODY: usize = 25 << 20;
@@ -56,6 +59,8 @@ pub struct Served {
     pub voice: Option<Arc<dyn Synthesizer>>,
     /// `/v1/embeddings`.
     pub embedder: Option<Arc<dyn Embedder>>,
+    /// `/v1/models/{id}/reload`; give it only where those who may ask for it are known.
+    pub reload: Option<Arc<dyn Reload>>,
 }
 
 impl std::fmt::Debug for Served {
@@ -134,6 +139,7 @@ pub fn router(served: Served, limits: Limits, key: Option<Secret<String>>) -> Ro
     let models = Router::new()
         .route("/v1/models", get(health::models))
         .route("/v1/models/{id}", get(health::model))
+        .route("/v1/models/{id}/reload", post(reload::reload))
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/choices", post(choices::choices))
         .route("/v1/embeddings", post(embeddings::embeddings))
@@ -175,6 +181,19 @@ fn urgency(headers: &HeaderMap) -> Result<Urgency, Refusal> {
     let word = serde_json::Value::from(word.to_str().unwrap_or_default());
     serde_json::from_value(word)
         .map_err(|error| Refusal::bad_request(format!("{URGENCY}: {error}")).param(URGENCY))
+}
+
+/// The header by which a caller says on whose behalf it asks: a number.
+pub(crate) const TENANT: &str = "trunkline-tenant";
+
+/// Who asks.
+fn tenant(headers: &HeaderMap) -> Result<Tenant, Refusal> {
+    let Some(number) = headers.get(TENANT) else {
+        return Ok(Tenant::default());
+    };
+    let number = number.to_str().ok().and_then(|number| number.parse().ok());
+    let wrong = || Refusal::bad_request(format!("{TENANT}: it must be a number")).param(TENANT);
+    number.map(Tenant).ok_or_else(wrong)
 }
 
 async fn unknown_path(request: Request) -> Refusal {

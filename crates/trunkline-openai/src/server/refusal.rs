@@ -61,6 +61,21 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message).code("rate_limit_exceeded")
     }
 
+    pub(super) fn forbidden(message: &str) -> Self {
+        let kind = "permission_error";
+        Self::new(StatusCode::FORBIDDEN, kind, message.to_owned())
+    }
+
+    pub(super) fn conflict(message: String) -> Self {
+        Self::new(StatusCode::CONFLICT, "invalid_request_error", message)
+    }
+
+    /// Not for want of time, so that coming back alone does not help.
+    pub(super) fn no_room(message: String) -> Self {
+        let kind = "insufficient_resources";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, kind, message)
+    }
+
     pub(super) fn misdirected(message: String) -> Self {
         let kind = "invalid_request_error";
         Self::new(StatusCode::MISDIRECTED_REQUEST, kind, message)

@@ -55,7 +55,8 @@ pub(super) async fn speech(
         .filter(|voice| voice.info().name == name)
         .ok_or_else(|| state.unknown_model(&name))?;
     let format = format(&mut fields)?;
-    let (request, clauses) = request(fields, super::urgency(&headers)?)?;
+    let (mut request, clauses) = request(fields, super::urgency(&headers)?)?;
+    request.tenant = super::tenant(&headers)?;
     let encoder = Encoder::new(format).map_err(|error| Refusal::internal(error.to_string()))?;
     let speaking = Speaking::begin(voice, request, clauses, encoder).await?;
     let body = Body::from_stream(stream::unfold(speaking, |mut speaking| async move {

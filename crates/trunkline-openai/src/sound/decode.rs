@@ -22,7 +22,7 @@ const MP3_PIECE: usize = 16_384;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SoundError {
     /// No bytes, or no samples.
-    #[error("there is no audio in it")]
+    #[error("there is no audio in it: send at least a moment of sound")]
     Empty,
     /// None of the formats.
     #[error("it is not a WAV, FLAC, MP3 or Ogg Opus file")]
@@ -31,7 +31,7 @@ pub(crate) enum SoundError {
     #[error("it cannot be decoded: {0}")]
     Corrupt(String),
     /// More audio than may be.
-    #[error("it is longer than {} seconds", .0.as_secs())]
+    #[error("it is longer than {} seconds: send it in parts", .0.as_secs())]
     TooLong(Duration),
 }
 

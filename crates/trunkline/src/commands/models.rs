@@ -1,4 +1,4 @@
-//! `trunkline models list | pull | import | verify | remove`.
+//! `trunkline models list | pull | import | verify | reload | remove`.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -11,7 +11,9 @@ use trunkline_engine::{
 };
 
 use crate::cli::ModelsCommand;
+use crate::client::Server;
 use crate::config::Config;
+use crate::http::ReloadModel;
 use crate::terminal::{Paint, Style};
 
 pub(super) fn run(command: ModelsCommand, config: &Config) -> Result<ExitCode> {
@@ -34,6 +36,15 @@ pub(super) fn run(command: ModelsCommand, config: &Config) -> Result<ExitCode> {
             installed(&model, &mut out)?;
         }
         ModelsCommand::Verify { names } => verify(&store, names, &mut out)?,
+        ModelsCommand::Reload { name, with, url } => {
+            let server = Server::new(url.as_deref(), config);
+            let done = server.reload_model(&name, &ReloadModel { model: with })?;
+            writeln!(
+                out,
+                "{} serves as {}; ready after {} ms",
+                done.model, done.name, done.took_ms
+            )?;
+        }
         ModelsCommand::Remove { name } => {
             let said = if store.remove(&name)? {
                 "is removed"

@@ -64,7 +64,7 @@ impl Part {
 /// `GET /health`: 200 while calls can be taken or run, 503 when a part has failed.
 pub(super) async fn health(State(appliance): State<Arc<Appliance>>) -> (StatusCode, Json<Health>) {
     let parts = BTreeMap::from([
-        ("models", Part::ok(appliance.about.models.clone())),
+        ("models", Part::ok(appliance.models_in_words())),
         ("recording", recording(&appliance)),
         ("sip", sip(&appliance)),
         ("store", store(&appliance).await),

@@ -7,23 +7,24 @@
 mod calls;
 mod events;
 mod health;
-#[cfg(test)]
-mod tests;
+mod models;
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use metrics::{counter, gauge};
 use serde::{Deserialize, Serialize};
 use trunkline_gateway::RegistrationState;
+use trunkline_openai::server::is_this_machine;
 use trunkline_telemetry::names;
 use trunkline_types::{CallId, DialledNumber};
+
+pub(crate) use models::{ReloadModel, ReloadedModel};
 
 use crate::serve::Appliance;
 
@@ -73,6 +74,7 @@ pub(crate) fn router(appliance: Arc<Appliance>) -> Router {
         .route("/v1/events", get(events::events))
         .route("/v1/calls", get(calls::list).post(calls::place))
         .route("/v1/calls/{id}", get(calls::one))
+        .route("/v1/models/{name}/reload", post(models::reload))
         .fallback(unknown)
         .layer(middleware::from_fn(only_this_machine))
         .with_state(appliance)
@@ -111,20 +113,4 @@ async fn only_this_machine(request: Request, next: Next) -> Response {
     }
     let reason = format!("{host:?} is not a name of this server; use 127.0.0.1 or localhost");
     Refused(StatusCode::MISDIRECTED_REQUEST, reason).into_response()
-}
-
-/// Whether a Host header names loopback: `localhost`, `127.0.0.1:8088`, `[::1]`.
-fn is_this_machine(host: &str) -> bool {
-    if let Ok(address) = host.parse::<SocketAddr>() {
-        return address.ip().is_loopback();
-    }
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || bare
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use trunkline_agent::Agent;
+use trunkline_engine::Models;
 use trunkline_gateway::{Gateway, GatewayError, OutboundCall};
 use trunkline_media::MediaWheel;
 use trunkline_store::Store;
@@ -27,8 +28,6 @@ pub(crate) struct About {
     pub(crate) recordings: Option<PathBuf>,
     /// Where SIP is answered, in words.
     pub(crate) listeners: String,
-    /// What serves, in words.
-    pub(crate) models: String,
     /// The workflows that calls can be routed to.
     pub(crate) workflows: BTreeSet<String>,
     /// `sip.max_calls`.
@@ -55,6 +54,7 @@ enum Phase {
 pub(crate) struct Appliance {
     pub(crate) about: About,
     pub(crate) store: Store,
+    pub(crate) models: Models,
     pub(crate) agent: Agent,
     pub(crate) gateway: Gateway,
     pub(crate) media: Arc<MediaWheel>,
@@ -85,6 +85,7 @@ impl Appliance {
     pub(crate) fn new(
         about: About,
         store: Store,
+        models: Models,
         agent: Agent,
         gateway: Gateway,
         media: Arc<MediaWheel>,
@@ -93,12 +94,24 @@ impl Appliance {
         Self {
             about,
             store,
+            models,
             agent,
             gateway,
             media,
             metrics,
             phase: watch::Sender::new(Phase::Open),
         }
+    }
+
+    /// What serves, in words.
+    pub(crate) fn models_in_words(&self) -> String {
+        let infos = [
+            self.models.transcriber.info(),
+            self.models.chat.info(),
+            self.models.voice.info(),
+        ];
+        let words = infos.map(|info| format!("{} ({})", info.name, info.engine));
+        words.join(", ")
     }
 
     /// Takes no new calls from now on.

@@ -2,11 +2,14 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::sync::oneshot;
-use trunkline_engine::{Elsewhere, load_embedder};
-use trunkline_openai::server::{Address, Listening, Served, listen, router};
+use trunkline_engine::{Elsewhere, EngineError, Models, load_embedder};
+use trunkline_openai::server::{
+    Address, Listening, Reload, ReloadError, Reloaded, Served, listen, router,
+};
 
 use super::signals::Signals;
 use super::{environment, start};
@@ -62,14 +65,45 @@ async fn start(config: Config) -> Result<(Listening, Served)> {
     let (embedding, dir) = (config.models.clone(), models_dir.clone());
     let embedder = tokio::task::spawn_blocking(move || load_embedder(&embedding, &dir));
     let embedder = embedder.await.context("loading a model failed")??;
+    let has_key = config.engine.key().read()?.is_some();
     let models = start::load_models(Elsewhere::default(), config.models, models_dir).await?;
+    // Who may open the socket, or shows the key, runs this machine.
+    let is_guarded = has_key || matches!(listening.address(), Address::Unix(_));
+    let exchange = Arc::new(Exchange(models.clone())) as Arc<dyn Reload>;
     let served = Served {
         chat: Some(models.chat),
         transcriber: Some(models.transcriber),
         voice: Some(models.voice),
         embedder,
+        reload: is_guarded.then_some(exchange),
     };
     Ok((listening, served))
+}
+
+/// Exchanges models while they serve.
+struct Exchange(Models);
+
+impl Reload for Exchange {
+    fn reload(&self, name: &str, with: Option<&str>) -> Result<Reloaded, ReloadError> {
+        let exchanged = self.0.exchange(name, with).map_err(|error| {
+            let told = error.to_string();
+            match error {
+                EngineError::UnknownModel { .. }
+                | EngineError::NotExchangeable { .. }
+                | EngineError::NotInstalled { .. }
+                | EngineError::NotRunnable { .. }
+                | EngineError::WrongTask { .. } => ReloadError::Wrong(told),
+                EngineError::ExchangeUnderWay { .. } => ReloadError::Conflict(told),
+                EngineError::NoMemory { .. } => ReloadError::NoMemory(told),
+                _ => ReloadError::Failed(told),
+            }
+        })?;
+        Ok(Reloaded {
+            id: name.to_owned(),
+            model: exchanged.model,
+            took_ms: u64::try_from(exchanged.took.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
 }
 
 /// Says on standard output that requests are served now, and where.

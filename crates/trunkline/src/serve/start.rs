@@ -64,14 +64,13 @@ pub(super) async fn start(config: Config) -> Result<Running> {
         true => Some(Recorder::start(&data.recordings())?),
         false => None,
     };
-    let about_models = in_words(&models);
     models.warm_up(workflows::constant_prompts(&workflows));
     let agent = Agent::new(AgentSettings {
         store: store.clone(),
         recorder: recorder.clone(),
-        transcriber: models.transcriber,
-        chat: models.chat,
-        voice: models.voice,
+        transcriber: Arc::clone(&models.transcriber),
+        chat: Arc::clone(&models.chat),
+        voice: Arc::clone(&models.voice),
         voice_name: config.models.voice.clone(),
         workflows: workflows.clone(),
     });
@@ -84,12 +83,18 @@ pub(super) async fn start(config: Config) -> Result<Running> {
         database: data.database(),
         recordings: recorder.is_some().then(|| data.recordings()),
         listeners: listeners(&gateway),
-        models: about_models,
         workflows: names(&workflows),
         max_calls,
     };
-    let appliance = Appliance::new(about, store.clone(), agent.clone(), gateway, media, metrics);
-    let appliance = Arc::new(appliance);
+    let appliance = Arc::new(Appliance::new(
+        about,
+        store.clone(),
+        models,
+        agent.clone(),
+        gateway,
+        media,
+        metrics,
+    ));
     Ok(Running {
         address: listener.local_addr()?,
         pages: tokio::spawn(serve_pages(listener, Arc::clone(&appliance))),
@@ -197,16 +202,6 @@ pub(super) async fn load_models(
         "the models are loaded"
     );
     Ok(models)
-}
-
-fn in_words(models: &Models) -> String {
-    let infos = [
-        models.transcriber.info(),
-        models.chat.info(),
-        models.voice.info(),
-    ];
-    let words = infos.map(|info| format!("{} ({})", info.name, info.engine));
-    words.join(", ")
 }
 
 fn names(workflows: &BTreeMap<String, PublishedWorkflow>) -> std::collections::BTreeSet<String> {

@@ -11,6 +11,23 @@ use crate::chat::command::{ChoiceOrder, Command, ReplyOrder};
 use crate::chat::failure::refusal;
 use crate::chat::reply::Reply;
 
+/// How urgent something is, and for whom.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    class: Class,
+    tenant: TenantId,
+}
+
+impl Asked {
+    /// For nobody in particular.
+    fn of(class: Class) -> Self {
+        Self {
+            class,
+            tenant: TenantId(0),
+        }
+    }
+}
+
 impl Desk {
     /// Begins what is asked for, or answers that it cannot be done.
     pub(in crate::chat) fn take(&mut self, command: Command) {
@@ -19,7 +36,8 @@ impl Desk {
             Command::Choose(order) => self.take_choice(order),
             Command::WarmUp { prompt } => {
                 let pinned = prompt.len();
-                match self.submit(Class::Background, prompt, 0, pinned, Logits::Last) {
+                let asked = Asked::of(Class::Background);
+                match self.submit(asked, prompt, 0, pinned, Logits::Last) {
                     Ok(row) => {
                         self.tasks.insert(row, Task::WarmUp);
                     }
@@ -35,9 +53,13 @@ impl Desk {
         // At least one token, so that a prompt which fills the context is refused by its length.
         let left = room.saturating_sub(order.prompt.len()).max(1);
         let max_tokens = order.max_tokens.min(left);
-        let (class, prompt) = (order.class, order.prompt.clone());
+        let prompt = order.prompt.clone();
+        let asked = Asked {
+            class: order.class,
+            tenant: order.tenant,
+        };
         let reply = Reply::new(order, max_tokens);
-        match self.submit(class, prompt, max_tokens.max(1), 0, Logits::Last) {
+        match self.submit(asked, prompt, max_tokens.max(1), 0, Logits::Last) {
             Ok(row) => {
                 self.tasks.insert(row, Task::Reply(Box::new(reply)));
             }
@@ -66,7 +88,7 @@ impl Desk {
         }
         let longest = choosing.options.iter().map(Vec::len).max().unwrap_or(1);
         for (side, prompt) in open {
-            match self.submit(choosing.class, prompt, longest, 0, Logits::Last) {
+            match self.submit(Asked::of(choosing.class), prompt, longest, 0, Logits::Last) {
                 Ok(row) => {
                     choosing.rows.insert(row);
                     self.tasks.insert(row, Task::Prompt { choice: id, side });
@@ -111,7 +133,7 @@ impl Desk {
             self.ahead.remove(&id);
             self.end(row);
         }
-        match self.submit(Class::Speculative, prompt, 0, 0, Logits::None) {
+        match self.submit(Asked::of(Class::Speculative), prompt, 0, 0, Logits::None) {
             Ok(row) => {
                 self.tasks.insert(row, Task::Ahead { id });
                 self.ahead.insert(id, row);
@@ -122,7 +144,7 @@ impl Desk {
 
     fn submit(
         &mut self,
-        class: Class,
+        asked: Asked,
         prompt: Vec<u32>,
         max_new_tokens: usize,
         pinned_prefix: usize,
@@ -130,8 +152,8 @@ impl Desk {
     ) -> Result<RowId, SchedulerError> {
         let now = self.now();
         let request = Request {
-            origin: self.origin(),
-            class,
+            origin: self.origin(asked.tenant),
+            class: asked.class,
             due: Due::at(now + FIRST_TOKEN),
             prompt,
             logits,
@@ -145,14 +167,14 @@ impl Desk {
     }
 
     /// Each request is a call of its own here: it is cancelled by dropping its stream.
-    fn origin(&mut self) -> Origin {
+    fn origin(&mut self, tenant: TenantId) -> Origin {
         self.counter += 1;
         let mut number = [0; 10];
         number[..8].copy_from_slice(&self.counter.to_le_bytes());
         Origin {
             call: CallId::new(Timestamp::from_micros(0), number),
             epoch: Epoch(0),
-            tenant: TenantId(0),
+            tenant,
         }
     }
 }

@@ -5,6 +5,7 @@ mod alone;
 mod calls;
 mod refusals;
 mod starter;
+mod tools;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,20 +18,27 @@ use super::*;
 
 /// A model that tells stories, real and very small. What is asked is how its story begins.
 fn storyteller() -> Llama {
+    let place = story_folder("");
+    Llama::load(place.path(), &trunkline_nn::cpu()).unwrap()
+}
+
+/// The files of a storyteller whose stories all begin with `opening`.
+pub(crate) fn story_folder(opening: &str) -> tempfile::TempDir {
     let fixture = Path::new("../trunkline-nn/tests/fixtures/stories260K");
     let place = tempfile::tempdir().unwrap();
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
         std::fs::copy(fixture.join(file), place.path().join(file)).unwrap();
     }
-    let template = "{{ bos_token }}{% for message in messages %}{{ message['content'] }}{% if \
-                    not loop.last %}\n{% endif %}{% endfor %}";
+    let messages = "{% for message in messages %}{{ message['content'] }}{% if not loop.last \
+                    %}\n{% endif %}{% endfor %}";
+    let template = format!("{{{{ bos_token }}}}{opening}{messages}");
     let about = serde_json::json!({ "bos_token": "<s>", "chat_template": template });
     std::fs::write(
         place.path().join("tokenizer_config.json"),
         about.to_string(),
     )
     .unwrap();
-    Llama::load(place.path(), &trunkline_nn::cpu()).unwrap()
+    place
 }
 
 /// What a test sees and decides of the steps.
@@ -92,6 +100,10 @@ impl Bench {
     }
 
     fn with(settings: ChatSettings, permits: Option<gate::Receiver<()>>) -> Self {
+        Self::on(storyteller(), settings, permits)
+    }
+
+    fn on(model: Llama, settings: ChatSettings, permits: Option<gate::Receiver<()>>) -> Self {
         let (told, steps) = gate::channel();
         let panic = Arc::new(AtomicBool::new(false));
         let rig = Arc::new(Mutex::new(Rig {
@@ -104,7 +116,7 @@ impl Bench {
             let rig = Arc::clone(&rig);
             Ok(Box::new(Rigged { network, rig }) as Box<dyn StepNetwork>)
         };
-        let chat = LlamaChat::start("test", storyteller(), settings, Box::new(build)).unwrap();
+        let chat = LlamaChat::start("test", model, settings, Box::new(build)).unwrap();
         Self { chat, steps, panic }
     }
 

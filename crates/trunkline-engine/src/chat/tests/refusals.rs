@@ -12,12 +12,14 @@ fn what_cannot_be_served_is_the_request_s_fault_and_said_at_once() {
     let bench = Bench::new();
     let mut odd = ask("x", 1);
     odd.sampling.temperature = f32::NAN;
-    let mut tools = ask("x", 1);
-    tools.tools.push(Tool {
-        name: "look".to_owned(),
-        description: String::new(),
-        parameters: json!({}),
-    });
+    let tool = |parameters| ChatRequest {
+        tools: vec![Tool {
+            name: "look".to_owned(),
+            description: String::new(),
+            parameters,
+        }],
+        ..ask("x", 1)
+    };
     let form = |constraint| ChatRequest {
         constraint: Some(constraint),
         ..ask("x", 1)
@@ -25,7 +27,16 @@ fn what_cannot_be_served_is_the_request_s_fault_and_said_at_once() {
     let never = json!({ "type": "integer", "minimum": 2, "maximum": 1 });
     for request in [
         odd,
-        tools,
+        tool(json!({ "properties": { "at": false }, "required": ["at"] })),
+        ChatRequest {
+            constraint: Some(Constraint::JsonObject),
+            ..tool(json!({}))
+        },
+        ChatRequest {
+            constraint: Some(Constraint::ToolCall(Some("listen".to_owned()))),
+            ..tool(json!({}))
+        },
+        form(Constraint::ToolCall(None)),
         ask(&"word ".repeat(600), 1),
         form(Constraint::JsonSchema(never)),
         form(Constraint::Choice(Vec::new())),

@@ -149,3 +149,79 @@ fn the_text_ends_before_a_stop_string_and_whole_characters_come_whole() {
     assert_eq!(model.spelling(tokens[0]), b"G");
     assert!(model.spelling(tokens[tokens.len() - 1]).is_empty());
 }
+
+#[test]
+fn calls_name_a_function_and_meet_its_schema_in_each_family_s_form() {
+    let model = made::load(LLAMA, ComputePlan::Dense);
+    let tool = |name: &str, parameters| Tool {
+        name: name.to_owned(),
+        description: String::new(),
+        parameters,
+    };
+    let tools = vec![
+        tool(
+            "say \"hi\"",
+            json!({ "properties": {}, "additionalProperties": false }),
+        ),
+        tool(
+            "count",
+            json!({
+                "type": "object",
+                "properties": { "to": { "type": "integer", "minimum": 1, "maximum": 9 } },
+                "required": ["to"],
+                "additionalProperties": false,
+            }),
+        ),
+    ];
+    for form in [ToolForm::Tagged, ToolForm::Listed, ToolForm::Bare] {
+        let (mut most, mut counted) = (0, 0);
+        for seed in 0..20 {
+            let several = seed % 2 == 1;
+            let wanted = Form::ToolCalls {
+                form,
+                tools: tools.clone(),
+                several,
+            };
+            let said = say(&model, &wanted, seed);
+            let mut reader = CallReader::new(form, Vec::new(), true);
+            let mut pieces = reader.push(&said);
+            pieces.extend(reader.finish());
+            assert!(several || pieces.len() == 1, "{said}");
+            most = most.max(pieces.len());
+            for piece in pieces {
+                let Piece::Call { name, arguments } = piece else {
+                    panic!("{said}");
+                };
+                let arguments: Value = serde_json::from_str(&arguments).unwrap();
+                if name == "count" {
+                    counted += 1;
+                    assert!(
+                        (1..=9).contains(&arguments["to"].as_i64().unwrap()),
+                        "{said}"
+                    );
+                } else {
+                    assert_eq!((name.as_str(), arguments), ("say \"hi\"", json!({})));
+                }
+            }
+        }
+        assert!(counted > 0);
+        assert_eq!(most > 1, form.takes_several(), "{form:?}: {most}");
+    }
+}
+
+#[test]
+fn a_function_whose_arguments_no_text_can_be_is_named() {
+    let model = made::load(LLAMA, ComputePlan::Dense);
+    let tools = vec![Tool {
+        name: "never".to_owned(),
+        description: String::new(),
+        parameters: json!({ "properties": { "a": false }, "required": ["a"] }),
+    }];
+    let form = Form::ToolCalls {
+        form: ToolForm::Tagged,
+        tools,
+        several: false,
+    };
+    let error = model.constrain(&form).err().unwrap().to_string();
+    assert!(error.contains("never"), "{error}");
+}

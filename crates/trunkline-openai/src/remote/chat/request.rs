@@ -1,7 +1,7 @@
 //! A request for a reply, as endpoints understand it.
 
 use serde_json::{Map, Value, json};
-use trunkline_inference::{ChatMessage, ChatRequest, ChatRole, Constraint, Urgency};
+use trunkline_inference::{ChatMessage, ChatRequest, ChatRole, Constraint, Tenant, Urgency};
 
 use crate::remote::pool::Ask;
 use crate::wire::WireToolCall;
@@ -16,6 +16,7 @@ pub(in crate::remote) fn chat_ask(body: &Value, streamed: bool, urgency: Urgency
         content_type: "application/json".to_owned(),
         body: body.to_string().into(),
         urgency,
+        tenant: Tenant::default(),
         streamed,
     }
 }
@@ -54,6 +55,9 @@ pub(super) fn body(model: &str, request: &ChatRequest) -> Value {
             .map(|tool| json!({"type": "function", "function": tool}))
             .collect();
         set("tools", Value::from(tools));
+        if request.one_tool_call {
+            set("parallel_tool_calls", json!(false));
+        }
     }
     match &request.constraint {
         None => {}

@@ -12,7 +12,7 @@ use super::request::{CHOICE_FIELD, body, chat_ask};
 use crate::remote::answer::Answer;
 use crate::remote::events::EventReader;
 use crate::remote::failure::Failure;
-use crate::remote::pool::{Pool, briefly};
+use crate::remote::pool::{Ask, Pool, briefly};
 use crate::wire::{ChatChunk, ErrorBody, ToolCallChunk, Usage};
 
 /// How the last event of a stream is marked.
@@ -25,9 +25,9 @@ pub(super) async fn carry(
     deltas: &UnboundedSender<ChatDelta>,
 ) {
     let mut reply = Reply::new(deltas, &request);
-    let urgency = request.urgency;
-    let asked = pool.send(pool.deadline(), |model| {
-        chat_ask(&body(model, &request), true, urgency)
+    let asked = pool.send(pool.deadline(), |model| Ask {
+        tenant: request.tenant,
+        ..chat_ask(&body(model, &request), true, request.urgency)
     });
     let last = match asked.await {
         Ok(mut answer) => match reply.read(&mut answer).await {

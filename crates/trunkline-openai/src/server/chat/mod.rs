@@ -69,7 +69,8 @@ pub(super) async fn completions(
         return Err(state.unknown_model(&name));
     };
     let capabilities = model.capabilities();
-    let asked = request::read(fields, &capabilities, super::urgency(&headers)?)?;
+    let mut asked = request::read(fields, &capabilities, super::urgency(&headers)?)?;
+    asked.request.tenant = super::tenant(&headers)?;
     capabilities.check(&name, &asked.request)?;
     let stream = model.generate(asked.request)?;
     let heading = Heading {

@@ -2,9 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use trunkline_inference::{
-    ChatCapabilities, ChatMessage, ChatRequest, ChatRole, Constraint, Sampling, Tool, Urgency,
-};
+use trunkline_inference::{ChatCapabilities, ChatRequest, Constraint, Sampling, Tool, Urgency};
 
 use super::super::fields::{Fields, wrong};
 use super::messages;
@@ -48,7 +46,7 @@ pub(super) fn read(
     let messages = messages::read("messages", messages)?;
     let streamed = streamed(&mut fields)?;
     let logprobs = logprobs(&mut fields)?;
-    let (tools, called) = tools(&mut fields, &messages)?;
+    let (tools, called) = tools(&mut fields)?;
     let constraint = match (constraint(&mut fields)?, called) {
         (Some(_), Some(_)) => {
             let why = "a reply cannot be both a call of a tool and constrained otherwise";
@@ -62,9 +60,11 @@ pub(super) fn read(
         sampling: sampling(&mut fields)?,
         stop: stop(&mut fields)?,
         tools,
+        one_tool_call: !fields.take("parallel_tool_calls")?.unwrap_or(true),
         constraint,
         logprobs,
         urgency,
+        ..ChatRequest::default()
     };
     refuse_the_rest(fields)?;
     Ok(Asked { request, streamed })
@@ -138,10 +138,7 @@ fn stop(fields: &mut Fields) -> Result<Vec<String>, Refusal> {
 }
 
 /// The tools, and the constraint that `tool_choice` is.
-fn tools(
-    fields: &mut Fields,
-    messages: &[ChatMessage],
-) -> Result<(Vec<Tool>, Option<Constraint>), Refusal> {
+fn tools(fields: &mut Fields) -> Result<(Vec<Tool>, Option<Constraint>), Refusal> {
     let given: Vec<Value> = fields.take("tools")?.unwrap_or_default();
     if given.len() > MOST_TOOLS {
         return Err(wrong("tools", &format!("more than {MOST_TOOLS}")));
@@ -154,24 +151,12 @@ fn tools(
         })
         .collect::<Result<_, _>>()?;
     let choice: Option<Value> = fields.take("tool_choice")?;
-    // More than one call in a reply is the model's affair; at most one is not enforced.
-    fields.only("parallel_tool_calls", &[json!(true)])?;
     let has_tool = |name: &str| tools.iter().any(|tool| tool.name == name);
     match &choice {
         None => Ok((tools, None)),
         Some(Value::String(word)) if word == "auto" => Ok((tools, None)),
-        Some(Value::String(word)) if word == "none" => {
-            let talked = messages
-                .iter()
-                .any(|message| message.role == ChatRole::Tool || !message.tool_calls.is_empty());
-            match talked {
-                true => Err(wrong(
-                    "tool_choice",
-                    "none, after tools were called, is not supported",
-                )),
-                false => Ok((Vec::new(), None)),
-            }
-        }
+        // Of tools that cannot be called the model need not know.
+        Some(Value::String(word)) if word == "none" => Ok((Vec::new(), None)),
         Some(Value::String(word)) if word == "required" && !tools.is_empty() => {
             Ok((tools, Some(Constraint::ToolCall(None))))
         }

@@ -216,6 +216,33 @@ async fn a_conversation_with_tools_is_understood_as_clients_send_it_back() {
 }
 
 #[tokio::test]
+async fn how_many_tools_may_be_called_reaches_the_model() {
+    let chat = Chat {
+        capabilities: able(),
+        ..saying(&["x"])
+    };
+    let mut body = hello();
+    body["tools"] = json!([{"type": "function", "function": {"name": "book"}}]);
+    for (field, value, expected) in [
+        ("tool_choice", json!("auto"), (1, None, false)),
+        ("parallel_tool_calls", json!(false), (1, None, true)),
+        (
+            "tool_choice",
+            json!("required"),
+            (1, Some(Constraint::ToolCall(None)), true),
+        ),
+        ("tool_choice", json!("none"), (0, None, true)),
+    ] {
+        body[field] = value;
+        let response = answer(&serving(&chat), post(PATH, &body)).await;
+        assert_eq!(response.status(), 200);
+        let asked = chat.asked.lock().unwrap().pop().unwrap();
+        let told = (asked.tools.len(), asked.constraint, asked.one_tool_call);
+        assert_eq!(told, expected);
+    }
+}
+
+#[tokio::test]
 async fn a_choice_is_scored() {
     let body = json!({"model": "talker", "options": ["yes", "no"],
         "messages": [{"role": "user", "content": "well?"}]});

@@ -7,6 +7,7 @@ mod connections;
 mod embeddings;
 mod live;
 mod refusals;
+mod reload;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
