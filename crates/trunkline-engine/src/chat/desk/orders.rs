@@ -27,6 +27,7 @@ impl Desk {
                 }
             }
             Command::Expect { id, prompt } => self.expect(id, prompt),
+            Command::EndAhead { id, account } => self.end_ahead(id, account),
         }
     }
 
@@ -37,7 +38,7 @@ impl Desk {
         let max_tokens = order.max_tokens.min(left);
         let (class, prompt) = (order.class, order.prompt.clone());
         let reply = Reply::new(order, max_tokens);
-        match self.submit(class, prompt, max_tokens.max(1), 0, Logits::Last) {
+        match self.begin(class, prompt, max_tokens.max(1)) {
             Ok(row) => {
                 self.tasks.insert(row, Task::Reply(Box::new(reply)));
             }
@@ -66,7 +67,12 @@ impl Desk {
         }
         let longest = choosing.options.iter().map(Vec::len).max().unwrap_or(1);
         for (side, prompt) in open {
-            match self.submit(choosing.class, prompt, longest, 0, Logits::Last) {
+            let class = choosing.class;
+            let row = match side {
+                Side::Said => self.begin(class, prompt, longest),
+                Side::Neutral => self.submit(class, prompt, longest, 0, Logits::Last),
+            };
+            match row {
                 Ok(row) => {
                     choosing.rows.insert(row);
                     self.tasks.insert(row, Task::Prompt { choice: id, side });
@@ -85,42 +91,22 @@ impl Desk {
         self.conclude_if_complete(id);
     }
 
-    /// Brings the row of a conversation to what is expected now. Not to be able to is no failure.
-    fn expect(&mut self, id: u64, prompt: Option<Vec<u32>>) {
-        let Some(prompt) = prompt else {
-            if let Some(row) = self.ahead.remove(&id) {
-                self.end(row);
-            }
-            return;
-        };
-        let now = self.now();
-        if let Some(row) = self.ahead.get(&id).copied() {
-            let known = self.scheduler.tokens(row).unwrap_or_default();
-            let shared = known
-                .iter()
-                .zip(&prompt)
-                .take_while(|(a, b)| a == b)
-                .count();
-            let changed = self
-                .scheduler
-                .retract(row, shared)
-                .and_then(|()| self.scheduler.extend(now, row, &prompt[shared..]));
-            if changed.is_ok() {
-                return;
-            }
-            self.ahead.remove(&id);
-            self.end(row);
-        }
-        match self.submit(Class::Speculative, prompt, 0, 0, Logits::None) {
-            Ok(row) => {
-                self.tasks.insert(row, Task::Ahead { id });
-                self.ahead.insert(id, row);
-            }
-            Err(error) => tracing::debug!(model = self.name, %error, "nothing is computed ahead"),
+    /// The row of a request, which may be computed already.
+    fn begin(
+        &mut self,
+        class: Class,
+        prompt: Vec<u32>,
+        max_new_tokens: usize,
+    ) -> Result<RowId, SchedulerError> {
+        let is_awaited = class == Class::TurnCritical;
+        let adopted = is_awaited.then(|| self.adopt(&prompt, max_new_tokens));
+        match adopted.flatten() {
+            Some(row) => Ok(row),
+            None => self.submit(class, prompt, max_new_tokens, 0, Logits::Last),
         }
     }
 
-    fn submit(
+    pub(super) fn submit(
         &mut self,
         class: Class,
         prompt: Vec<u32>,
