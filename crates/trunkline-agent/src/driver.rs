@@ -11,17 +11,17 @@ use trunkline_inference::{
     ChatRequest, ChoiceRequest, Sampling, SpeechEvent, SpeechRequest, TranscribeOptions,
     TranscriberInput, Urgency,
 };
-use trunkline_leg::{
-    AudioSource, CallLeg, LegEvent, MediaTick, PlayoutChunk, SAMPLE_RATE_HZ, SignallingCommand,
-};
+use trunkline_leg::{AudioSource, CallLeg, LegEvent, MediaTick, PlayoutChunk, SignallingCommand};
 use trunkline_store::{CallRecording, EventRow, TranscriptLine, TurnRecord};
 use trunkline_types::{CallDirection, CallTime, EndReason, Party, TICK, Timestamp, UtteranceId};
 
 use crate::AgentParts;
+use crate::ahead::Ahead;
 use crate::core::CallCore;
 use crate::frames::{CoreFrame, FrameRun};
 use crate::log::{Decision, Input, LiveEntry, LogEntry, LogEvent, Opening, Turn};
 use crate::memory::AudioMemory;
+use crate::sound::Sound;
 use crate::streams::{self, Report, Running};
 
 /// What is being heard fades out over this when the caller cuts in: short enough to stop within
@@ -45,8 +45,9 @@ pub(crate) struct Driver {
     memory: AudioMemory,
     transcriptions: HashMap<UtteranceId, Transcription>,
     requests: HashMap<u32, Running>,
+    ahead: Ahead,
     clauses: VecDeque<Clause>,
-    speaking: Option<(Clause, Running, usize)>,
+    speaking: Option<(Clause, Running, Sound)>,
     run: FrameRun,
     seq: u64,
     last_tick: CallTime,
@@ -90,6 +91,7 @@ impl Driver {
             memory: AudioMemory::default(),
             transcriptions: HashMap::new(),
             requests: HashMap::new(),
+            ahead: Ahead::default(),
             clauses: VecDeque::new(),
             speaking: None,
             run: FrameRun::default(),
@@ -209,7 +211,7 @@ impl Driver {
 
     /// Logs an input, gives it to the core, and carries out what it decides.
     fn tell(&mut self, input: Input) {
-        crate::measure::failure(&input);
+        crate::measure::input(&input);
         self.log_run();
         let at = self.call_time();
         let mut decisions = Vec::new();
@@ -274,6 +276,14 @@ impl Driver {
                     request,
                     asked.map(|s| streams::reply(request, s, self.post.clone())),
                 );
+            }
+            Decision::Anticipate { kept, messages } => {
+                self.ahead.expect(self.parts.chat.as_ref(), kept, messages);
+            }
+            Decision::EndAnticipation => {
+                if let Some(account) = self.ahead.end() {
+                    streams::anticipated(account, self.post.clone());
+                }
             }
             Decision::CancelModel { request } => {
                 self.requests.remove(&request);
@@ -401,7 +411,7 @@ impl Driver {
             Ok(stream) => {
                 let (utterance, number) = (clause.utterance, clause.number);
                 let running = streams::speech(utterance, number, stream, self.post.clone());
-                self.speaking = Some((clause, running, 0));
+                self.speaking = Some((clause, running, Sound::default()));
             }
             Err(error) => self.post_core(Input::ClauseFailed {
                 utterance: clause.utterance,
@@ -412,7 +422,7 @@ impl Driver {
     }
 
     fn speech(&mut self, utterance: UtteranceId, clause: u32, event: SpeechEvent) {
-        let Some((current, _, samples)) = &mut self.speaking else {
+        let Some((current, _, sound)) = &mut self.speaking else {
             return;
         };
         if (current.utterance, current.number) != (utterance, clause) {
@@ -420,7 +430,7 @@ impl Driver {
         }
         match event {
             SpeechEvent::Audio(pcm) => {
-                *samples += pcm.len();
+                sound.push(&pcm);
                 let source = AudioSource::Live;
                 self.leg.media.play(PlayoutChunk {
                     utterance,
@@ -430,14 +440,15 @@ impl Driver {
                 });
             }
             SpeechEvent::Done { .. } => {
-                let duration_ms = *samples as u64 * 1000 / u64::from(SAMPLE_RATE_HZ);
-                let duration_ms = u32::try_from(duration_ms).unwrap_or(u32::MAX);
-                self.speaking = None;
-                self.tell(Input::ClauseReady {
+                let ready = Input::ClauseReady {
                     utterance,
                     clause,
-                    duration_ms,
-                });
+                    duration_ms: sound.duration_ms(),
+                    sounds_from_ms: sound.from_ms(),
+                    sounds_until_ms: Some(sound.until_ms()),
+                };
+                self.speaking = None;
+                self.tell(ready);
                 self.speak_next();
             }
             SpeechEvent::Failed(error) => {

@@ -6,6 +6,7 @@
 //! This crate knows nothing of carriers, and nothing of what serves the models.
 #![forbid(unsafe_code)]
 
+mod ahead;
 pub mod core;
 mod driver;
 pub mod frames;
@@ -14,6 +15,7 @@ pub mod log;
 mod measure;
 mod memory;
 mod replay;
+mod sound;
 mod streams;
 
 use std::collections::BTreeMap;

@@ -80,6 +80,9 @@ pub enum Input {
         utterance: UtteranceId,
         /// Text so far.
         text: String,
+        /// How much of the utterance's audio it covers, from its beginning.
+        #[serde(default)]
+        audio_ms: u64,
     },
     /// The transcript of a finished utterance.
     Final {
@@ -130,6 +133,13 @@ pub enum Input {
         /// Time that the model took to the first token.
         first_token_us: u64,
     },
+    /// What was computed ahead of the caller's last turn, and what it was good for.
+    Anticipated {
+        /// Tokens computed.
+        computed: usize,
+        /// Those that the request of the turn began with.
+        used: usize,
+    },
     /// The language model gave no answer.
     ModelFailed {
         /// Whose answer this would have been.
@@ -145,6 +155,12 @@ pub enum Input {
         clause: u32,
         /// How long it plays.
         duration_ms: u32,
+        /// Where in it the first sound begins.
+        #[serde(default)]
+        sounds_from_ms: u32,
+        /// Where in it the last sound ends; absent in logs that do not say.
+        #[serde(default)]
+        sounds_until_ms: Option<u32>,
     },
     /// A clause could not be synthesised.
     ClauseFailed {
@@ -239,6 +255,16 @@ pub enum Decision {
         /// The words, those of joined utterances included.
         text: String,
     },
+    /// While the caller speaks: if these were all the words, this would be asked of the language
+    /// model. It may compute ahead.
+    Anticipate {
+        /// So many messages at the beginning are those expected before.
+        kept: usize,
+        /// The messages after them.
+        messages: Vec<ChatMessage>,
+    },
+    /// The turn is over or came to nothing: nothing is computed ahead any more.
+    EndAnticipation,
     /// The caller went on speaking: what was begun in answer is withdrawn.
     Withdraw {
         /// The utterance that goes on.
@@ -362,6 +388,7 @@ impl Input {
             Self::Chosen { .. } => "in.chosen",
             Self::ReplyText { .. } => "in.reply_text",
             Self::ReplyDone { .. } => "in.reply_done",
+            Self::Anticipated { .. } => "in.anticipated",
             Self::ModelFailed { .. } => "in.model_failed",
             Self::ClauseReady { .. } => "in.clause_ready",
             Self::ClauseFailed { .. } => "in.clause_failed",
@@ -383,6 +410,8 @@ impl Decision {
             Self::Discard { .. } => "out.discard",
             Self::Finish { .. } => "out.finish",
             Self::Heard { .. } => "out.heard",
+            Self::Anticipate { .. } => "out.anticipate",
+            Self::EndAnticipation => "out.end_anticipation",
             Self::Withdraw { .. } => "out.withdraw",
             Self::Choose { .. } => "out.choose",
             Self::Generate { .. } => "out.generate",

@@ -32,15 +32,23 @@ pub(crate) fn recording_fault() {
     counter!(names::RECORDING_FAULTS_TOTAL).increment(1);
 }
 
-/// A model gave no answer.
-pub(crate) fn failure(input: &Input) {
+/// What a call was told: that a model gave no answer, or what came of computing ahead.
+pub(crate) fn input(input: &Input) {
     let part = match input {
+        Input::Anticipated { computed, used } => return anticipated(*computed, *used),
         Input::TranscriptFailed { .. } => "stt",
         Input::ModelFailed { .. } => "llm",
         Input::ClauseFailed { .. } => "tts",
         _ => return,
     };
     counter!(names::MODEL_FAILURES_TOTAL, names::PART => part).increment(1);
+}
+
+fn anticipated(computed: usize, used: usize) {
+    let wasted = computed.saturating_sub(used);
+    for (label, tokens) in [("used", used), ("wasted", wasted)] {
+        counter!(names::LLM_ANTICIPATED_TOKENS_TOTAL, names::USE => label).increment(tokens as u64);
+    }
 }
 
 /// The agent fell silent for a caller who cut in, so long after the caller's first sound.

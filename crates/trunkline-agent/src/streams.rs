@@ -6,8 +6,8 @@
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use trunkline_inference::{
-    ChatDelta, ChatStream, InferenceError, PendingChoice, SpeechEvent, SpeechStream,
-    TranscriptEvent,
+    AnticipatedTokens, ChatDelta, ChatStream, InferenceError, PendingAnticipated, PendingChoice,
+    SpeechEvent, SpeechStream, TranscriptEvent,
 };
 use trunkline_types::UtteranceId;
 
@@ -53,7 +53,11 @@ pub(crate) fn transcript(
         while let Some(event) = events.recv().await {
             ended |= !matches!(event, TranscriptEvent::Partial { .. });
             let input = match event {
-                TranscriptEvent::Partial { text, .. } => Input::Partial { utterance, text },
+                TranscriptEvent::Partial { text, audio, .. } => Input::Partial {
+                    utterance,
+                    text,
+                    audio_ms: u64::try_from(audio.as_millis()).unwrap_or(u64::MAX),
+                },
                 TranscriptEvent::Final {
                     text,
                     mean_log_prob,
@@ -151,6 +155,21 @@ pub(crate) fn reply(request: u32, mut stream: ChatStream, inbox: Inbox) -> Runni
             why: gone(),
         }));
     }))
+}
+
+/// Carries the account of what was computed ahead. Nobody cancels it: it is there at once.
+pub(crate) fn anticipated(account: PendingAnticipated, inbox: Inbox) {
+    tokio::spawn(async move {
+        if let Ok(AnticipatedTokens { computed, used }) = account.await {
+            let input = Input::Anticipated { computed, used };
+            if let Err(unsent) = inbox.send(Report::Core(input))
+                && let Report::Core(input) = unsent.0
+            {
+                // The call is over; the tokens are counted all the same.
+                crate::measure::input(&input);
+            }
+        }
+    });
 }
 
 /// Carries the speech of one clause.

@@ -52,6 +52,17 @@ impl<T> WorkQueue<T> {
         self.add(job, |state| &mut state.background)
     }
 
+    /// As [`WorkQueue::push_background`], for work that takes nothing and frees something: it is
+    /// taken even where there is no room.
+    pub(crate) fn push_release(&self, job: T) {
+        let mut state = self.lock();
+        if state.closed.is_none() {
+            state.background.push_back(job);
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
     fn add(&self, job: T, lane: fn(&mut State<T>) -> &mut VecDeque<T>) -> Result<(), Refusal> {
         let mut state = self.lock();
         if let Some(reason) = &state.closed {
@@ -146,6 +157,15 @@ mod tests {
         queue.push(2).unwrap();
         assert_eq!(queue.push(3), Err(Refusal::Full));
         assert_eq!(queue.take_all(true), Some(vec![1, 2, 9]));
+    }
+
+    #[test]
+    fn what_frees_something_is_taken_by_a_full_queue() {
+        let queue = WorkQueue::new(1);
+        queue.push_background(1).unwrap();
+        assert_eq!(queue.push_background(2), Err(Refusal::Full));
+        queue.push_release(3);
+        assert_eq!(queue.take_all(false), Some(vec![1, 3]));
     }
 
     #[test]

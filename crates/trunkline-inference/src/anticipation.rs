@@ -1,5 +1,7 @@
 //! Computing ahead of need: what a coming request will begin with, while it is still being said.
 
+use tokio::sync::oneshot;
+
 use crate::ChatMessage;
 
 /// One conversation that is going on. Where a model can, it computes what it is told here ahead
@@ -11,6 +13,24 @@ pub trait Anticipation: Send {
     /// How the conversation stands. The last message may yet go on, or change: a partial
     /// transcript. What is the same as last time is not computed again.
     fn expect(&mut self, messages: &[ChatMessage]);
+
+    /// Ends it and tells what it came to, counting the requests made before this. `None` where
+    /// the model does not compute ahead.
+    fn end(self: Box<Self>) -> Option<PendingAnticipated> {
+        None
+    }
+}
+
+/// The account of a conversation that was computed ahead, on its way.
+pub type PendingAnticipated = oneshot::Receiver<AnticipatedTokens>;
+
+/// What became of the tokens that were computed ahead for one conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AnticipatedTokens {
+    /// Tokens computed. What an earlier conversation had left in the cache is not among them.
+    pub computed: usize,
+    /// Those of them that a request began with, so that it did not have to compute them.
+    pub used: usize,
 }
 
 /// For models that cannot compute ahead.

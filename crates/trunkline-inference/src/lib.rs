@@ -20,7 +20,7 @@ mod tests;
 mod transcript;
 mod urgency;
 
-pub use anticipation::{Anticipation, NoAnticipation};
+pub use anticipation::{AnticipatedTokens, Anticipation, NoAnticipation, PendingAnticipated};
 pub use chat::{
     ChatCapabilities, ChatDelta, ChatMessage, ChatModel, ChatRequest, ChatRole, ChatStream,
     ChoiceRequest, ChoiceResult, FinishReason, PendingChoice, Sampling,

@@ -22,6 +22,9 @@ pub struct TokenSettings {
     /// Tokens of prefill that a step has room for however great the hurry, so that who waits for
     /// a first token gets on.
     pub min_prefill_tokens: usize,
+    /// Tokens of speculative prefill in a step at most: who comes during the step waits for its
+    /// end, and nobody waits for these.
+    pub speculative_tokens: usize,
     /// A row that is past its prompt and has more tokens to run than this (forced ones) shares
     /// the prefill budget; with at most this many it runs whole, as a decode row.
     pub max_decode_tokens: usize,
@@ -54,6 +57,7 @@ impl Default for TokenSettings {
             max_rows: 64,
             prefill_tokens: 512,
             min_prefill_tokens: 32,
+            speculative_tokens: 512,
             max_decode_tokens: 32,
             max_live_rows: 4096,
             max_waiting_rows: 256,
@@ -87,6 +91,10 @@ impl TokenSettings {
             (
                 self.min_prefill_tokens >= 4 && self.prefill_tokens >= self.min_prefill_tokens,
                 "the prefill budget must be at least its minimum, and that at least 4",
+            ),
+            (
+                self.speculative_tokens > 0,
+                "a step must have room for speculative prefill",
             ),
             (self.max_decode_tokens > 0, "a decode row must run a token"),
             (lower < 100, "the guaranteed shares must leave something"),

@@ -46,6 +46,7 @@ metrics! {
     Histogram END_OF_TURN_MS = "trunkline_end_of_turn_ms", "From the caller's last sound to the decision that the turn is over.";
     Histogram STT_FINAL_MS = "trunkline_stt_final_ms", "From the end of the turn to the final transcript.";
     Histogram LLM_FIRST_TOKEN_MS = "trunkline_llm_first_token_ms", "From the final transcript to the language model's first token or choice.";
+    Counter LLM_ANTICIPATED_TOKENS_TOTAL = "trunkline_llm_anticipated_tokens_total", "Tokens of prompts that were computed while callers spoke, by use: used by the request that followed, or wasted.";
     Histogram FIRST_AUDIO_MS = "trunkline_first_audio_ms", "From the last part before it (first token, transcript or key) to the first sample sent.";
     Counter BARGE_INS_TOTAL = "trunkline_barge_ins_total", "Times that a caller cut the agent short.";
     Histogram BARGE_IN_MS = "trunkline_barge_in_ms", "From the caller's voice over the agent's to the agent's last sample sent.";
@@ -82,6 +83,9 @@ pub const TRUNK: &str = "trunk";
 
 /// Label: the part of the appliance: `stt`, `llm`, `tts`.
 pub const PART: &str = "part";
+
+/// Label: what became of work that was done ahead of need: `used` or `wasted`.
+pub const USE: &str = "use";
 
 /// Label: `inbound` or `outbound`.
 pub const DIRECTION: &str = "direction";

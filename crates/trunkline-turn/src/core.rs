@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use trunkline_types::{CallTime, UtteranceId};
+use trunkline_types::{CallTime, TICK, UtteranceId};
 
+use crate::habit::PauseHabit;
 use crate::idle::IdleWatch;
 use crate::onset::{Levels, Onset};
 use crate::utterance::Utterance;
 use crate::{
     AgentVoice, EndpointModel, Expectation, FixedSilence, TurnInput, TurnOutput, TurnSettings,
+    TurnSoFar,
 };
 
 /// Takes turns on one call.
@@ -24,6 +26,7 @@ pub struct TurnCore {
     last_turn: Option<LastTurn>,
     /// Where the audio of the last turn ended: no later pre-roll reaches back over it.
     last_speech_end: CallTime,
+    habit: PauseHabit,
     idle: IdleWatch,
     over: bool,
 }
@@ -32,6 +35,7 @@ pub struct TurnCore {
 #[derive(Debug, Clone, Copy)]
 struct LastTurn {
     utterance: UtteranceId,
+    speech_end: CallTime,
     ended: CallTime,
 }
 
@@ -58,6 +62,7 @@ impl TurnCore {
             open: None,
             last_turn: None,
             last_speech_end: CallTime::ZERO,
+            habit: PauseHabit::default(),
             over: false,
         }
     }
@@ -66,9 +71,13 @@ impl TurnCore {
     pub fn handle(&mut self, at: CallTime, input: TurnInput, out: &mut Vec<TurnOutput>) {
         match input {
             TurnInput::Frame { speech, agent } => self.frame(at, speech, agent, out),
-            TurnInput::Partial { utterance, text } => {
+            TurnInput::Partial {
+                utterance,
+                text,
+                until,
+            } => {
                 if let Some(open) = self.open.as_mut().filter(|open| open.id == utterance) {
-                    open.partial = text;
+                    (open.partial, open.heard_until) = (text, until);
                 }
             }
             TurnInput::Expect(expectation) => {
@@ -87,7 +96,11 @@ impl TurnCore {
         }
         if let Some(mut open) = self.open.take() {
             let voiced = self.levels.voiced(speech, open.in_voice());
+            let silence = (at - TICK).since(open.last_voice);
             let spoke = open.frame(at, voiced, agent.is_heard());
+            if spoke && open.paused {
+                self.habit.went_on_after(silence);
+            }
             self.open = self.follow(open, at, spoke, agent, out);
         } else {
             let voiced = self.levels.voiced(speech, self.onset.is_some());
@@ -155,13 +168,11 @@ impl TurnCore {
                 out.push(TurnOutput::SpeechPaused { utterance: open.id });
             }
         }
-        let needed = self
-            .endpoint
-            .end_silence(&open.partial, &self.expecting, &self.settings);
-        if is_speech && silence >= needed {
+        if is_speech && open.paused && silence >= self.end_silence(&open) {
             self.end_turn(&open, at, out);
             self.last_turn = Some(LastTurn {
                 utterance: open.id,
+                speech_end: open.last_voice,
                 ended: at,
             });
             self.idle.caller_spoke();
@@ -171,6 +182,17 @@ impl TurnCore {
             return Some(self.cut(&open, at, out));
         }
         Some(open)
+    }
+
+    /// The silence that ends an utterance which has paused.
+    fn end_silence(&self, open: &Utterance) -> Duration {
+        let turn = TurnSoFar {
+            partial: &open.partial,
+            is_fresh: open.is_heard(),
+            usual_pause: self.habit.usual(),
+        };
+        self.endpoint
+            .end_silence(&turn, &self.expecting, &self.settings)
     }
 
     /// Stops the agent when the caller has spoken over it for long enough.
@@ -196,6 +218,8 @@ impl TurnCore {
         self.last_turn = None;
         if open.onset.since(last.ended) <= millis(self.settings.resume_ms) {
             open.joined = true;
+            // It was cut off: such a pause is to be waited out.
+            self.habit.went_on_after(open.onset.since(last.speech_end));
             out.push(TurnOutput::TurnContinued {
                 utterance: open.id,
                 joins: last.utterance,

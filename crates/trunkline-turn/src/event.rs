@@ -13,6 +13,18 @@ pub struct Expectation {
     pub end_silence_ms: Option<u32>,
     /// The kind of answer.
     pub kind: AnswerKind,
+    /// For digits: how many, where that is known.
+    #[serde(default)]
+    pub digits: Option<DigitCount>,
+}
+
+/// How many digits an answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigitCount {
+    /// At least.
+    pub least: u32,
+    /// At most: with so many the answer is complete.
+    pub most: u32,
 }
 
 /// What the agent does during a tick.
@@ -65,6 +77,8 @@ pub enum TurnInput {
         utterance: UtteranceId,
         /// Its text so far.
         text: String,
+        /// The end of the audio that the text covers.
+        until: CallTime,
     },
     /// The agent now waits for this.
     Expect(Expectation),

@@ -9,9 +9,11 @@
 //! [`TurnOutput::SpeechStarted`] on) and reports what is on the wire.
 #![forbid(unsafe_code)]
 
+mod completeness;
 mod core;
 mod endpoint;
 mod event;
+mod habit;
 mod idle;
 mod onset;
 mod settings;
@@ -22,7 +24,7 @@ mod vad;
 mod tests;
 
 pub use core::TurnCore;
-pub use endpoint::{EndpointModel, FixedSilence};
-pub use event::{AgentVoice, AnswerKind, Expectation, TurnInput, TurnOutput};
-pub use settings::{InvalidTurnSetting, TurnSettings};
+pub use endpoint::{EndpointModel, FixedSilence, Fused, TurnSoFar};
+pub use event::{AgentVoice, AnswerKind, DigitCount, Expectation, TurnInput, TurnOutput};
+pub use settings::{InvalidTurnSetting, TurnPreset, TurnSettings};
 pub use vad::SpeechDetector;

@@ -18,6 +18,11 @@ pub struct TurnSettings {
     pub pause_ms: u32,
     /// Silence that ends the caller's turn.
     pub end_silence_ms: u32,
+    /// The same where the words are a whole answer.
+    pub complete_silence_ms: u32,
+    /// The same where the last word asks for another, and the most that is granted to a caller who
+    /// uses to pause for long.
+    pub incomplete_silence_ms: u32,
     /// The same while digits are dictated, where people pause between groups.
     pub digits_end_silence_ms: u32,
     /// Less speech than this in all is a false start.
@@ -43,6 +48,8 @@ impl Default for TurnSettings {
             barge_in_ms: 60,
             pause_ms: 200,
             end_silence_ms: 600,
+            complete_silence_ms: 300,
+            incomplete_silence_ms: 1_400,
             digits_end_silence_ms: 1_200,
             min_utterance_ms: 140,
             preroll_ms: 300,
@@ -50,6 +57,40 @@ impl Default for TurnSettings {
             resume_ms: 2_000,
             idle_ms: 7_000,
             max_call_ms: 900_000,
+        }
+    }
+}
+
+/// How patient the agent is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnPreset {
+    /// Answers fast; cuts off a caller who thinks aloud now and then.
+    Brisk,
+    /// For most callers.
+    #[default]
+    Balanced,
+    /// For callers who speak slowly, or have much to say.
+    Patient,
+    /// For numbers and spellings that are read out in groups.
+    Digits,
+}
+
+impl TurnSettings {
+    /// The settings of a preset; what it says nothing about is the default.
+    pub fn of(preset: TurnPreset) -> Self {
+        let [complete, usual, incomplete, digits] = match preset {
+            TurnPreset::Brisk => [240, 450, 1_000, 1_000],
+            TurnPreset::Balanced => return Self::default(),
+            TurnPreset::Patient => [600, 1_000, 2_200, 2_000],
+            TurnPreset::Digits => [500, 1_200, 2_000, 1_800],
+        };
+        Self {
+            complete_silence_ms: complete,
+            end_silence_ms: usual,
+            incomplete_silence_ms: incomplete,
+            digits_end_silence_ms: digits,
+            ..Self::default()
         }
     }
 }
@@ -87,6 +128,18 @@ impl TurnSettings {
             (
                 "digits_end_silence_ms",
                 self.digits_end_silence_ms,
+                self.pause_ms,
+                10_000,
+            ),
+            (
+                "complete_silence_ms",
+                self.complete_silence_ms,
+                self.pause_ms,
+                10_000,
+            ),
+            (
+                "incomplete_silence_ms",
+                self.incomplete_silence_ms,
                 self.pause_ms,
                 10_000,
             ),

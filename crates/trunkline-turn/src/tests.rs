@@ -1,11 +1,15 @@
 //! Hand-made traces of speech in virtual time.
 
+mod endpoint;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
 use trunkline_types::{CallTime, TICK, UtteranceId};
 
-use crate::{AgentVoice, AnswerKind, Expectation, TurnCore, TurnInput, TurnOutput, TurnSettings};
+use crate::{
+    AgentVoice, AnswerKind, Expectation, TurnCore, TurnInput, TurnOutput, TurnSettings, TurnSoFar,
+};
 
 const VOICE: u8 = 230;
 const NOISE: u8 = 20;
@@ -77,8 +81,8 @@ impl Rig {
     fn expect(&mut self, interruptible: bool, kind: AnswerKind) -> &mut Self {
         self.protected = !interruptible;
         self.input(TurnInput::Expect(Expectation {
-            end_silence_ms: None,
             kind,
+            ..Expectation::default()
         }))
     }
 
@@ -341,8 +345,9 @@ fn the_longest_call_is_announced_once() {
 fn a_partial_reaches_the_endpoint_model() {
     struct EndsAtPlease;
     impl crate::EndpointModel for EndsAtPlease {
-        fn end_silence(&self, partial: &str, _: &Expectation, _: &TurnSettings) -> Duration {
-            Duration::from_millis(if partial.ends_with("please") {
+        fn end_silence(&self, turn: &TurnSoFar, _: &Expectation, _: &TurnSettings) -> Duration {
+            assert!(turn.is_fresh);
+            Duration::from_millis(if turn.partial.ends_with("please") {
                 300
             } else {
                 2_000
@@ -354,6 +359,7 @@ fn a_partial_reaches_the_endpoint_model() {
     rig.voice(500).input(TurnInput::Partial {
         utterance: UtteranceId(0),
         text: "wednesday please".to_owned(),
+        until: CallTime::from_millis(500),
     });
     rig.silence(2_500);
     assert_eq!(rig.at("end"), Some(800));

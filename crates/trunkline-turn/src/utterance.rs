@@ -9,6 +9,10 @@ use crate::onset::Onset;
 /// After this much silence a single voiced frame is a click, not speech that goes on.
 const CLICK_GUARD: Duration = Duration::from_millis(40);
 
+/// A transcript may end so much before the last frame that was taken for voice: the detector lets
+/// go of a voice a little late.
+const HEARD_SLACK: Duration = Duration::from_millis(60);
+
 /// Silence long enough to cut an over-long utterance without cutting a word.
 const CUT_SILENCE: Duration = Duration::from_millis(60);
 
@@ -24,6 +28,8 @@ pub(crate) struct Utterance {
     pub(crate) last_voice: CallTime,
     /// Its transcript so far.
     pub(crate) partial: String,
+    /// The end of the audio that the transcript covers.
+    pub(crate) heard_until: CallTime,
     /// Whether it was reported to join the one before it.
     pub(crate) joined: bool,
     /// Whether it has stopped the agent, or its beginning did.
@@ -46,6 +52,7 @@ impl Utterance {
             onset: onset.start,
             last_voice: onset.last_voice,
             partial: String::new(),
+            heard_until: CallTime::ZERO,
             joined: false,
             barged: false,
             paused: false,
@@ -63,6 +70,7 @@ impl Utterance {
             onset: at,
             last_voice: cut.last_voice,
             partial: String::new(),
+            heard_until: CallTime::ZERO,
             joined: true,
             barged: cut.barged,
             paused: false,
@@ -96,6 +104,11 @@ impl Utterance {
         self.voiced += 1;
         self.last_voice = at;
         true
+    }
+
+    /// Whether the transcript covers all that was spoken.
+    pub(crate) fn is_heard(&self) -> bool {
+        !self.partial.is_empty() && self.heard_until + HEARD_SLACK >= self.last_voice
     }
 
     /// Silence since the last voiced frame.

@@ -17,6 +17,8 @@ pub const BACK: &str = "$back";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// How patient the agent is; what is set below goes before it.
+    pub turn_taking: TurnTaking,
     /// Silence that ends the caller's turn.
     pub end_silence_ms: Option<u32>,
     /// The same while digits are dictated.
@@ -37,11 +39,19 @@ pub struct Settings {
     pub min_probability: f32,
     /// Said before hanging up on a caller who stays silent.
     pub silent_farewell: String,
+    /// Said before hanging up when the longest call is reached.
+    pub time_up_farewell: String,
+    /// Said before hanging up when the appliance itself has failed.
+    pub failed_farewell: String,
+    /// Said to a caller who says goodbye where the workflow expects something else; empty to take no
+    /// notice of goodbyes.
+    pub goodbye_farewell: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            turn_taking: TurnTaking::default(),
             end_silence_ms: None,
             digits_end_silence_ms: None,
             barge_in_ms: None,
@@ -51,8 +61,26 @@ impl Default for Settings {
             max_not_understood: 2,
             min_probability: 0.5,
             silent_farewell: String::new(),
+            time_up_farewell: String::new(),
+            failed_farewell: String::new(),
+            goodbye_farewell: String::new(),
         }
     }
+}
+
+/// How patient the agent is with a caller who pauses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnTaking {
+    /// Answers fast; now and then cuts off a caller who thinks aloud.
+    Brisk,
+    /// For most callers.
+    #[default]
+    Balanced,
+    /// For callers who speak slowly, or have much to say.
+    Patient,
+    /// For numbers and spellings that are read out in groups.
+    Digits,
 }
 
 /// The whole file, its parts still unread so that each fault is reported with its place.

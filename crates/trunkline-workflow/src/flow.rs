@@ -57,6 +57,13 @@ pub enum FlowInput {
         /// Transcript of the whole turn, the earlier part included.
         text: String,
     },
+    /// The caller said something, but it could not be transcribed: the agent asks again.
+    NotHeard,
+    /// The call is to end now, for a reason outside the workflow.
+    End {
+        /// Why.
+        reason: EndReason,
+    },
     /// The caller pressed a key.
     Digit {
         /// The key.
@@ -164,6 +171,8 @@ pub enum FlowOutput {
     Listen {
         /// The kind of answer.
         expecting: Expecting,
+        /// For digits, how many at least and at most.
+        digits: Option<(u32, u32)>,
     },
     /// End the call now; every line has been spoken. Nothing follows.
     Hangup {

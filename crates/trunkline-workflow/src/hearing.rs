@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use trunkline_types::{CallTime, Digit};
+use trunkline_types::{CallTime, Digit, EndReason};
 
+use crate::check::GOODBYE_FAREWELL;
 use crate::definition::{Agent, Choice, Digits, Event, Node, Slot};
 use crate::flow::{FlowOutput, PromptRole, Provenance};
 use crate::interpreter::Interpreter;
-use crate::matcher::{Candidate, find, yes_or_no};
+use crate::matcher::{Candidate, find, is_goodbye, yes_or_no};
 use crate::prompts::{self, Offered};
 use crate::state::{Meaning, Pending};
 use crate::words::{digit_words, normalise, spoken_digits};
@@ -58,6 +59,10 @@ impl Interpreter {
         }
         if let Some(next) = self.intent_in(&workflow, text) {
             return self.enter(at, next, true, out);
+        }
+        let farewell = self.text(GOODBYE_FAREWELL);
+        if !farewell.is_empty() && is_goodbye(text) {
+            return self.end(at, farewell, EndReason::WorkflowEnded, out);
         }
         for name in &agent.slots {
             if matches!(workflow.slots.get(name), Some(Slot::Text(_))) {

@@ -9,10 +9,10 @@ use std::time::Duration;
 use serde_json::Value;
 use trunkline_types::{CallTime, EndReason};
 
-use crate::check::SILENT_FAREWELL;
+use crate::check::{FAILED_FAREWELL, SILENT_FAREWELL, TIME_UP_FAREWELL};
 use crate::definition::{Agent, Answer, Event, Node, Slot};
 use crate::flow::{
-    CallContext, Expecting, FlowInput, FlowOutput, PromptMessage, PromptRole, Provenance,
+    CallContext, Expecting, FlowInput, FlowOutput, Prompt, PromptMessage, PromptRole, Provenance,
 };
 use crate::prompts;
 use crate::state::{Ending, Pending, State};
@@ -28,7 +28,7 @@ const MOST_HISTORY: usize = 24;
 const FAREWELL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The state of one call in its workflow.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Interpreter {
     pub(crate) workflow: Arc<Workflow>,
     pub(crate) context: CallContext,
@@ -71,6 +71,12 @@ impl Interpreter {
                 }
                 self.hear(at, &text, out);
             }
+            FlowInput::NotHeard => {
+                if self.state.pending.is_none() && self.state.ending.is_none() {
+                    self.not_understood(at, out);
+                }
+            }
+            FlowInput::End { reason } => self.end_outside(at, reason, out),
             FlowInput::Digit { digit } => {
                 self.before = None;
                 self.key(at, digit, out);
@@ -92,6 +98,16 @@ impl Interpreter {
             } => self.line_done(line, heard, interrupted, out),
             FlowInput::Clock => self.clock(at, out),
         }
+    }
+
+    /// What the model would be asked if this happened now, if anything. Nothing changes.
+    pub fn foresee(&self, at: CallTime, input: FlowInput) -> Option<Prompt> {
+        let mut outputs = Vec::new();
+        self.clone().handle(at, input, &mut outputs);
+        outputs.into_iter().find_map(|output| match output {
+            FlowOutput::Choose { prompt, .. } | FlowOutput::Generate { prompt, .. } => Some(prompt),
+            _ => None,
+        })
     }
 
     /// When [`FlowInput::Clock`] is due, if at all.
@@ -277,7 +293,11 @@ impl Interpreter {
         } else {
             Expecting::Free
         };
-        out.push(FlowOutput::Listen { expecting });
+        let digits = kinds().find_map(|slot| match slot {
+            Slot::Digits(digits) => Some((digits.least(), digits.most())),
+            _ => None,
+        });
+        out.push(FlowOutput::Listen { expecting, digits });
     }
 
     /// Says a reprompt of the node, or its question when it has none, and listens again.
@@ -313,6 +333,7 @@ impl Interpreter {
         self.next_line += 1;
         out.push(FlowOutput::Listen {
             expecting: Expecting::Free,
+            digits: None,
         });
     }
 
@@ -410,7 +431,30 @@ impl Interpreter {
         }
     }
 
-    fn end(&mut self, at: CallTime, text: String, reason: EndReason, out: &mut Vec<FlowOutput>) {
+    /// Ends the call for a reason that the workflow does not know.
+    fn end_outside(&mut self, at: CallTime, reason: EndReason, out: &mut Vec<FlowOutput>) {
+        // What the caller goes on to say does not take this back.
+        self.before = None;
+        if self.state.ending.is_some() {
+            return;
+        }
+        self.state.pending = None;
+        self.state.key_deadline = None;
+        out.push(FlowOutput::Hush);
+        let farewell = match reason {
+            EndReason::MaximumDuration => TIME_UP_FAREWELL,
+            _ => FAILED_FAREWELL,
+        };
+        self.end(at, self.text(farewell), reason, out);
+    }
+
+    pub(crate) fn end(
+        &mut self,
+        at: CallTime,
+        text: String,
+        reason: EndReason,
+        out: &mut Vec<FlowOutput>,
+    ) {
         if text.is_empty() {
             return self.hang_up(reason, out);
         }
@@ -422,6 +466,7 @@ impl Interpreter {
         self.say(text, false, out);
         out.push(FlowOutput::Listen {
             expecting: Expecting::Nothing,
+            digits: None,
         });
     }
 

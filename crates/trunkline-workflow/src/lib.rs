@@ -29,7 +29,7 @@ mod workflow;
 #[cfg(test)]
 mod tests;
 
-pub use definition::{BACK, SCHEMA, Settings};
+pub use definition::{BACK, SCHEMA, Settings, TurnTaking};
 pub use flow::{
     CallContext, Expecting, FlowInput, FlowOutput, Prompt, PromptMessage, PromptRole, Provenance,
 };

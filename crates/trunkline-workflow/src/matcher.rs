@@ -195,6 +195,54 @@ pub(crate) fn yes_or_no(text: &str, more_yes: &[String], more_no: &[String]) -> 
     find(text, &[with(&YES, more_yes), with(&NO, more_no)]).map(|index| index == 0)
 }
 
+const GOODBYES: [&str; 4] = ["goodbye", "bye", "byebye", "cheerio"];
+
+/// What may stand beside a goodbye that is nothing but one.
+const BESIDE_GOODBYE: [&str; 34] = [
+    "good",
+    "thank",
+    "thanks",
+    "you",
+    "very",
+    "much",
+    "so",
+    "ok",
+    "okay",
+    "all",
+    "right",
+    "alright",
+    "then",
+    "now",
+    "that",
+    "thats",
+    "is",
+    "was",
+    "it",
+    "everything",
+    "for",
+    "your",
+    "help",
+    "have",
+    "a",
+    "nice",
+    "great",
+    "lovely",
+    "day",
+    "evening",
+    "no",
+    "nothing",
+    "else",
+    "again",
+];
+
+/// Whether the words are a goodbye and nothing else.
+pub(crate) fn is_goodbye(text: &str) -> bool {
+    let heard = normalise(text);
+    let says_bye = |word: &String| GOODBYES.contains(&word.as_str());
+    let only = |word: &String| says_bye(word) || BESIDE_GOODBYE.contains(&word.as_str());
+    heard.iter().any(says_bye) && heard.iter().all(only)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +286,25 @@ mod tests {
             Some(1)
         );
         assert_eq!(means("can i book an appointment", &wants), Some(0));
+    }
+
+    #[test]
+    fn a_goodbye_is_one_only_when_nothing_else_is_said() {
+        for text in [
+            "Bye-bye.",
+            "okay thank you very much, goodbye",
+            "no that's all, good bye",
+        ] {
+            assert!(is_goodbye(text), "{text}");
+        }
+        for text in [
+            "thank you",
+            "wait before you say goodbye",
+            "bye the way is there parking",
+            "",
+        ] {
+            assert!(!is_goodbye(text), "{text}");
+        }
     }
 
     #[test]

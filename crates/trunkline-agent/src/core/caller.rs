@@ -14,6 +14,8 @@ pub(crate) struct Caller {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Utterance {
     pub(crate) began: CallTime,
+    /// Where its own audio begins, whatever it continues.
+    from: CallTime,
     /// When the caller fell silent, and when that was taken for the end of the turn.
     pub(crate) ended: Option<(CallTime, CallTime)>,
     /// The one before it that it continues.
@@ -21,6 +23,10 @@ pub(crate) struct Utterance {
     /// Whether a later one continues it, so that its words wait.
     continued: bool,
     text: Option<String>,
+    /// It could not be transcribed.
+    has_failed: bool,
+    /// The words so far, while `text` is not known.
+    partial: String,
     pub(crate) transcribed: CallTime,
 }
 
@@ -32,6 +38,8 @@ pub(crate) struct Said {
     pub(crate) speech_end: CallTime,
     pub(crate) decided: CallTime,
     pub(crate) text: String,
+    /// Whether a part of it could not be transcribed.
+    pub(crate) has_failed: bool,
 }
 
 impl Caller {
@@ -40,9 +48,15 @@ impl Caller {
             utterance,
             Utterance {
                 began: from,
+                from,
                 ..Utterance::default()
             },
         );
+    }
+
+    /// Where the audio of an utterance begins, unless it is forgotten.
+    pub(crate) fn audio_from(&self, utterance: UtteranceId) -> Option<CallTime> {
+        self.utterances.get(&utterance).map(|known| known.from)
     }
 
     pub(crate) fn discarded(&mut self, utterance: UtteranceId) {
@@ -84,6 +98,38 @@ impl Caller {
         self.said(last)
     }
 
+    /// The words of an utterance will not be known. Gives what [`Caller::transcribed`] would.
+    pub(crate) fn not_transcribed(&mut self, utterance: UtteranceId, at: CallTime) -> Option<Said> {
+        self.utterances.get_mut(&utterance)?.has_failed = true;
+        self.transcribed(utterance, "", at)
+    }
+
+    /// What the caller said up to an utterance that ended, if all of it is known already.
+    pub(crate) fn said_up_to(&self, utterance: UtteranceId) -> Option<Said> {
+        self.said(utterance)
+    }
+
+    /// The words of an utterance so far. Gives those of its whole turn; nothing where they come too
+    /// late.
+    pub(crate) fn partial(&mut self, utterance: UtteranceId, text: &str) -> Option<String> {
+        let part = self.utterances.get_mut(&utterance)?;
+        if part.text.is_some() {
+            return None;
+        }
+        text.clone_into(&mut part.partial);
+        let mut texts = Vec::new();
+        let mut part = self.utterances.get(&self.last_of(utterance));
+        while let Some(utterance) = part {
+            texts.push(utterance.text.as_deref().unwrap_or(&utterance.partial));
+            part = utterance
+                .joins
+                .and_then(|before| self.utterances.get(&before));
+        }
+        texts.reverse();
+        texts.retain(|text| !text.trim().is_empty());
+        Some(texts.join(" "))
+    }
+
     /// The utterance that ends the chain in which `utterance` stands.
     fn last_of(&self, utterance: UtteranceId) -> UtteranceId {
         let mut last = utterance;
@@ -102,8 +148,10 @@ impl Caller {
             return None;
         }
         let mut texts = Vec::new();
+        let mut has_failed = false;
         let mut part = Some(end);
         while let Some(utterance) = part {
+            has_failed |= utterance.has_failed;
             texts.push(utterance.text.as_deref()?);
             part = utterance
                 .joins
@@ -118,6 +166,7 @@ impl Caller {
             speech_end,
             decided,
             text,
+            has_failed,
         })
     }
 
@@ -193,6 +242,23 @@ mod tests {
         );
         caller.began(UtteranceId(1), ms(1700));
         assert!(caller.goes_on(UtteranceId(1), UtteranceId(0)));
+    }
+
+    #[test]
+    fn the_words_so_far_are_those_of_the_whole_turn() {
+        let mut caller = Caller::default();
+        caller.began(UtteranceId(0), ms(100));
+        let so_far = caller.partial(UtteranceId(0), "on when");
+        assert_eq!(so_far.as_deref(), Some("on when"));
+        caller.ended(UtteranceId(0), ms(1000), ms(1600));
+        caller.began(UtteranceId(1), ms(1700));
+        caller.goes_on(UtteranceId(1), UtteranceId(0));
+        let so_far = caller.partial(UtteranceId(1), "please");
+        assert_eq!(so_far.as_deref(), Some("on when please"));
+        caller.transcribed(UtteranceId(0), "on wednesday", ms(1800));
+        let so_far = caller.partial(UtteranceId(1), "please do");
+        assert_eq!(so_far.as_deref(), Some("on wednesday please do"));
+        assert_eq!(caller.partial(UtteranceId(0), "too late"), None);
     }
 
     #[test]

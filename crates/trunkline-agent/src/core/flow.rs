@@ -3,16 +3,18 @@
 
 use trunkline_inference::{ChatMessage, ChatRole, ClauseCutter, split_into_clauses};
 use trunkline_leg::PlayoutMark;
-use trunkline_turn::{AgentVoice, AnswerKind, Expectation, TurnInput, TurnSettings};
-use trunkline_types::{CallTime, Digit, TICK, UtteranceId};
+use trunkline_turn::{
+    AgentVoice, AnswerKind, DigitCount, Expectation, TurnInput, TurnPreset, TurnSettings,
+};
+use trunkline_types::{CallTime, Digit, EndReason, TICK, UtteranceId};
 use trunkline_workflow::{
-    CallContext, Expecting, FlowInput, FlowOutput, Prompt, PromptRole, Settings,
+    CallContext, Expecting, FlowInput, FlowOutput, Prompt, PromptRole, Settings, TurnTaking,
 };
 
 use crate::core::caller::Said;
-use crate::core::speaking::Speaking;
+use crate::core::speaking::{ClauseTimes, Speaking};
 use crate::core::turns::TurnDraft;
-use crate::core::{CallCore, Reply};
+use crate::core::{CallCore, Reply, TURNS_THAT_MAY_FAIL};
 use crate::log::{Decision, Opening};
 
 impl CallCore {
@@ -79,7 +81,7 @@ impl CallCore {
                     stop,
                 });
             }
-            FlowOutput::Listen { expecting } => {
+            FlowOutput::Listen { expecting, digits } => {
                 let kind = match expecting {
                     Expecting::Nothing | Expecting::Free => AnswerKind::Free,
                     Expecting::YesNo => AnswerKind::YesNo,
@@ -88,6 +90,7 @@ impl CallCore {
                 let expectation = Expectation {
                     end_silence_ms: None,
                     kind,
+                    digits: digits.map(|(least, most)| DigitCount { least, most }),
                 };
                 self.take_turn(TurnInput::Expect(expectation), out);
             }
@@ -104,18 +107,36 @@ impl CallCore {
         text: &str,
         out: &mut Vec<Decision>,
     ) {
-        let Some(said) = self.caller.transcribed(utterance, text, self.at) else {
-            return;
-        };
+        if let Some(said) = self.caller.transcribed(utterance, text, self.at) {
+            self.understood(said, out);
+        }
+    }
+
+    /// The recogniser failed on the caller's words.
+    pub(super) fn not_transcribed(&mut self, utterance: UtteranceId, out: &mut Vec<Decision>) {
+        self.unheard += 1;
+        if self.unheard > TURNS_THAT_MAY_FAIL {
+            return self.take_leave(EndReason::AgentFailed, out);
+        }
+        if let Some(said) = self.caller.not_transcribed(utterance, self.at) {
+            self.understood(said, out);
+        }
+    }
+
+    /// A turn of the caller is over, and its words are known, or will not be.
+    pub(super) fn understood(&mut self, said: Said, out: &mut Vec<Decision>) {
         let Said {
             utterance,
             began,
             speech_end,
             decided,
             text,
+            has_failed,
         } = said;
         let nothing_stopped = !self.stopped_for_caller;
-        if text.is_empty() && nothing_stopped {
+        let not_heard = has_failed && text.is_empty();
+        if text.is_empty() && nothing_stopped && !not_heard {
+            self.end_anticipation(out);
             return;
         }
         self.stopped_for_caller = false;
@@ -129,11 +150,14 @@ impl CallCore {
         self.next_turn(draft, out);
         if self.ending.is_none() {
             let input = match std::mem::take(&mut self.withdrawn) {
+                _ if not_heard => FlowInput::NotHeard,
                 true => FlowInput::CallerContinued { text },
                 false => FlowInput::CallerSaid { text },
             };
             self.tell_flow(input, out);
         }
+        // After the request that it was for, which takes over what was computed.
+        self.end_anticipation(out);
     }
 
     /// The caller continues an utterance. What was begun in answer and is not yet heard is
@@ -275,15 +299,15 @@ impl CallCore {
         self.tell_flow(FlowInput::ModelFailed { request }, out);
     }
 
-    fn cancel_replies(&mut self, out: &mut Vec<Decision>) {
+    pub(super) fn cancel_replies(&mut self, out: &mut Vec<Decision>) {
         for request in std::mem::take(&mut self.replies).into_keys() {
             out.push(Decision::CancelModel { request });
         }
     }
 
-    pub(super) fn clause_ready(&mut self, utterance: UtteranceId, clause: u32, duration_ms: u32) {
+    pub(super) fn clause_ready(&mut self, utterance: UtteranceId, clause: u32, times: ClauseTimes) {
         if let Some(line) = self.line_mut(utterance) {
-            line.clause_ready(clause, duration_ms);
+            line.clause_ready(clause, times);
         }
     }
 
@@ -410,7 +434,7 @@ impl CallCore {
     }
 }
 
-fn messages(prompt: Prompt) -> Vec<ChatMessage> {
+pub(super) fn messages(prompt: Prompt) -> Vec<ChatMessage> {
     prompt
         .into_iter()
         .map(|message| {
@@ -435,9 +459,17 @@ pub(super) fn context(opening: &Opening) -> CallContext {
 
 /// Turn-taking as the workflow wants it; what it does not say is the default.
 pub(super) fn turn_settings(settings: &Settings) -> TurnSettings {
-    let usual = TurnSettings::default();
+    let usual = TurnSettings::of(match settings.turn_taking {
+        TurnTaking::Brisk => TurnPreset::Brisk,
+        TurnTaking::Balanced => TurnPreset::Balanced,
+        TurnTaking::Patient => TurnPreset::Patient,
+        TurnTaking::Digits => TurnPreset::Digits,
+    });
+    let end_silence_ms = settings.end_silence_ms.unwrap_or(usual.end_silence_ms);
     TurnSettings {
-        end_silence_ms: settings.end_silence_ms.unwrap_or(usual.end_silence_ms),
+        end_silence_ms,
+        complete_silence_ms: usual.complete_silence_ms.min(end_silence_ms),
+        incomplete_silence_ms: usual.incomplete_silence_ms.max(end_silence_ms),
         digits_end_silence_ms: settings
             .digits_end_silence_ms
             .unwrap_or(usual.digits_end_silence_ms),

@@ -5,6 +5,7 @@
 //! The same inputs at the same times give the same decisions. There is no clock here and no
 //! randomness; hash maps are not iterated.
 
+mod ahead;
 mod caller;
 mod date;
 mod flow;
@@ -16,22 +17,27 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use trunkline_inference::ClauseCutter;
 use trunkline_leg::PlayoutMark;
-use trunkline_turn::{TurnCore, TurnInput, TurnOutput};
+use trunkline_turn::{Fused, TurnCore, TurnInput, TurnOutput};
 use trunkline_types::{CallTime, EndReason, UtteranceId};
 use trunkline_workflow::{FlowInput, Interpreter, Workflow};
 
 use crate::frames::CoreFrame;
 use crate::log::{Decision, Input, Opening};
 
+use self::ahead::Expected;
 use self::caller::Caller;
-use self::speaking::Speaking;
+use self::speaking::{ClauseTimes, Speaking};
 use self::turns::TurnDraft;
 
 /// How many clauses in a row may fail before the call is given up.
 const CLAUSES_THAT_MAY_FAIL: u32 = 2;
+
+/// How many turns in a row may not be heard because the recogniser fails.
+const TURNS_THAT_MAY_FAIL: u32 = 2;
 
 /// The mind of one call.
 pub struct CallCore {
@@ -55,9 +61,15 @@ pub struct CallCore {
     withdrawn: bool,
     held: bool,
     clauses_failed: u32,
+    /// Utterances in a row that could not be transcribed.
+    unheard: u32,
+    /// The call is being ended in words, for a reason outside the workflow.
+    taking_leave: bool,
     /// Set when nothing more will be said; the call ends when the last line is through.
     ending: Option<EndReason>,
     hung_up: bool,
+    /// What the model will be asked, as far as the caller has come.
+    expected: Expected,
 }
 
 struct Reply {
@@ -81,7 +93,10 @@ impl CallCore {
         let context = flow::context(opening);
         Ok(Self {
             language: workflow.language().to_owned(),
-            turn: TurnCore::new(flow::turn_settings(workflow.settings())),
+            turn: TurnCore::with_endpoint(
+                flow::turn_settings(workflow.settings()),
+                Box::new(Fused::for_language(workflow.language())),
+            ),
             interpreter: Interpreter::new(workflow, context),
             at: CallTime::ZERO,
             caller: Caller::default(),
@@ -96,8 +111,11 @@ impl CallCore {
             withdrawn: false,
             held: false,
             clauses_failed: 0,
+            unheard: 0,
+            taking_leave: false,
             ending: None,
             hung_up: false,
+            expected: Expected::default(),
         })
     }
 
@@ -147,14 +165,18 @@ impl CallCore {
                 }
             }
             Input::Digit { digit } => self.digit(*digit, out),
-            Input::Partial { utterance, text } => {
-                let (utterance, text) = (*utterance, text.clone());
-                self.take_turn(TurnInput::Partial { utterance, text }, out);
-            }
+            Input::Partial {
+                utterance,
+                text,
+                audio_ms,
+            } => self.partly_heard(*utterance, text, *audio_ms, out),
             Input::Final {
                 utterance, text, ..
-            } => self.transcribed(*utterance, text, out),
-            Input::TranscriptFailed { utterance, .. } => self.transcribed(*utterance, "", out),
+            } => {
+                self.unheard = 0;
+                self.transcribed(*utterance, text, out);
+            }
+            Input::TranscriptFailed { utterance, .. } => self.not_transcribed(*utterance, out),
             Input::Chosen {
                 request,
                 best,
@@ -170,27 +192,58 @@ impl CallCore {
                 utterance,
                 clause,
                 duration_ms,
+                sounds_from_ms,
+                sounds_until_ms,
             } => {
                 self.clauses_failed = 0;
-                self.clause_ready(*utterance, *clause, *duration_ms);
+                let times = ClauseTimes {
+                    duration_ms: *duration_ms,
+                    from_ms: *sounds_from_ms,
+                    until_ms: sounds_until_ms.unwrap_or(*duration_ms),
+                };
+                self.clause_ready(*utterance, *clause, times);
             }
             Input::ClauseFailed {
                 utterance, clause, ..
             } => {
-                self.clause_ready(*utterance, *clause, 0);
+                self.clause_ready(*utterance, *clause, ClauseTimes::default());
                 self.clauses_failed += 1;
                 if self.clauses_failed >= CLAUSES_THAT_MAY_FAIL {
-                    self.hang_up(EndReason::AgentFailed, out);
+                    self.take_leave(EndReason::AgentFailed, out);
                 }
             }
             Input::Held => self.held = true,
             Input::Resumed => self.held = false,
             Input::ShutDown => self.hang_up(EndReason::ShutDown, out),
             Input::Ended { .. } => self.end(out),
-            Input::Opened(_) => {}
+            Input::Opened(_) | Input::Anticipated { .. } => {}
         }
         self.finish_lines(out);
         self.end_when_through(out);
+    }
+
+    /// Words of an utterance that goes on, and how much of its audio they cover.
+    fn partly_heard(
+        &mut self,
+        utterance: UtteranceId,
+        text: &str,
+        audio_ms: u64,
+        out: &mut Vec<Decision>,
+    ) {
+        let Some(from) = self.caller.audio_from(utterance) else {
+            return;
+        };
+        let Some(text) = self.caller.partial(utterance, text) else {
+            return;
+        };
+        self.anticipate(&text, out);
+        let until = from + Duration::from_millis(audio_ms);
+        let input = TurnInput::Partial {
+            utterance,
+            text,
+            until,
+        };
+        self.take_turn(input, out);
     }
 
     fn take_turn(&mut self, input: TurnInput, out: &mut Vec<Decision>) {
@@ -209,6 +262,7 @@ impl CallCore {
             }
             TurnOutput::FalseStart { utterance } => {
                 self.caller.discarded(utterance);
+                self.end_anticipation(out);
                 out.push(Decision::Discard { utterance });
             }
             TurnOutput::EndOfTurn {
@@ -221,6 +275,10 @@ impl CallCore {
                     utterance,
                     speech_end,
                 });
+                // It may have failed before its end.
+                if let Some(said) = self.caller.said_up_to(utterance) {
+                    self.understood(said, out);
+                }
             }
             TurnOutput::BargeIn { onset, .. } => self.interrupted(onset, out),
             TurnOutput::TurnContinued { utterance, joins } => {
@@ -230,17 +288,30 @@ impl CallCore {
                 self.next_turn(TurnDraft::after_silence(self.at), out);
                 self.tell_flow(FlowInput::Idle { count }, out);
             }
-            TurnOutput::MaximumDuration => self.hang_up(EndReason::MaximumDuration, out),
+            TurnOutput::MaximumDuration => self.take_leave(EndReason::MaximumDuration, out),
             TurnOutput::Idle { .. }
             | TurnOutput::SpeechPaused { .. }
             | TurnOutput::SpeechResumed { .. } => {}
         }
     }
 
+    /// Ends the call in the workflow's words for it; without words when it was being ended so
+    /// already, or there are none.
+    fn take_leave(&mut self, reason: EndReason, out: &mut Vec<Decision>) {
+        if std::mem::replace(&mut self.taking_leave, true) {
+            return self.hang_up(reason, out);
+        }
+        self.clauses_failed = 0;
+        self.end_anticipation(out);
+        self.cancel_replies(out);
+        self.tell_flow(FlowInput::End { reason }, out);
+    }
+
     fn hang_up(&mut self, reason: EndReason, out: &mut Vec<Decision>) {
         if !self.hung_up {
             self.hung_up = true;
             self.ending = Some(reason);
+            self.end_anticipation(out);
             self.drop_lines(false, None, out);
             self.next_turn(TurnDraft::after_silence(self.at), out);
             out.push(Decision::Hangup { reason });
@@ -260,6 +331,7 @@ impl CallCore {
     /// The leg is gone: whatever was being said was heard as far as it was played.
     fn end(&mut self, out: &mut Vec<Decision>) {
         self.hung_up = true;
+        self.end_anticipation(out);
         self.drop_lines(true, None, out);
         self.next_turn(TurnDraft::after_silence(self.at), out);
     }

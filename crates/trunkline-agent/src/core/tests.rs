@@ -1,5 +1,8 @@
 //! A call in virtual time: the rig plays what the core says, and speaks when it is told to.
 
+mod anticipation;
+mod endings;
+
 use std::collections::VecDeque;
 
 use trunkline_inference::ModelInfo;
@@ -146,6 +149,8 @@ impl Rig {
                 utterance,
                 clause,
                 duration_ms,
+                sounds_from_ms: 0,
+                sounds_until_ms: None,
             });
         }
     }

@@ -1,7 +1,7 @@
 //! What the worker is asked to do, as tokens: reading and rendering happened where it was asked.
 
 use tokio::sync::{mpsc, oneshot};
-use trunkline_inference::{ChatDelta, ChoiceResult, InferenceError};
+use trunkline_inference::{AnticipatedTokens, ChatDelta, ChoiceResult, InferenceError};
 use trunkline_nn::llama::{Constraint, Sampling};
 use trunkline_scheduler::{Class, TenantId};
 
@@ -15,10 +15,15 @@ pub(super) enum Command {
     WarmUp {
         prompt: Vec<u32>,
     },
-    /// Compute ahead for conversation `id`; no prompt ends it.
+    /// Compute ahead for conversation `id`.
     Expect {
         id: u64,
-        prompt: Option<Vec<u32>>,
+        prompt: Vec<u32>,
+    },
+    /// Nothing more is computed ahead for it.
+    EndAhead {
+        id: u64,
+        account: Option<oneshot::Sender<AnticipatedTokens>>,
     },
 }
 
@@ -61,7 +66,7 @@ impl Command {
                     let _ = answer.send(Err(error.clone()));
                 }
             }
-            Self::WarmUp { .. } | Self::Expect { .. } => {}
+            Self::WarmUp { .. } | Self::Expect { .. } | Self::EndAhead { .. } => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 //! scheduler says which rows run, the network computes them, and what they were computed for
 //! goes on with the logits.
 
+mod ahead;
 mod choices;
 mod orders;
 
@@ -14,6 +15,7 @@ use trunkline_nn::NnError;
 use trunkline_nn::llama::{Llama, Logits, Row, Score};
 use trunkline_scheduler::{Class, Due, Plan, RowId, RowStep, SchedulerError, TokenScheduler};
 
+use self::ahead::Conversation;
 use super::choice::{Choosing, Side};
 use super::failure::{refusal, to_inference_error};
 use super::network::StepNetwork;
@@ -57,8 +59,8 @@ pub(super) struct Desk {
     started: Instant,
     tasks: BTreeMap<RowId, Task>,
     choices: BTreeMap<u64, Choosing>,
-    /// Rows of conversations that are computed ahead.
-    ahead: BTreeMap<u64, RowId>,
+    /// Conversations that are computed ahead.
+    ahead: BTreeMap<u64, Conversation>,
     /// Neutral scores by prompt and options. They never change.
     neutral: HashMap<NeutralKey, Vec<Score>>,
     /// Numbers what comes in.
@@ -188,7 +190,12 @@ impl Desk {
                 self.score_on(step.row, choice, side, option, logits.of(at));
             }
             Some(Task::WarmUp) if step.logits > 0 => self.end(step.row),
-            Some(Task::WarmUp | Task::Ahead { .. }) | None => {}
+            Some(Task::Ahead { id }) => {
+                if let Some(conversation) = self.ahead.get_mut(id) {
+                    conversation.ran(step.start, step.tokens.len());
+                }
+            }
+            Some(Task::WarmUp) | None => {}
         }
     }
 
@@ -246,7 +253,9 @@ impl Desk {
                 }
             }
             Some(Task::Ahead { id }) => {
-                self.ahead.remove(&id);
+                if let Some(conversation) = self.ahead.get_mut(&id) {
+                    conversation.row = None;
+                }
             }
             Some(Task::WarmUp) => tracing::warn!(model = self.name, %error, "a warm-up failed"),
             None => {}

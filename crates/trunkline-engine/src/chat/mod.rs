@@ -266,11 +266,8 @@ impl ChatModel for LlamaChat {
     }
 
     fn anticipate(&self) -> Box<dyn Anticipation> {
-        Box::new(Ahead {
-            id: self.conversations.fetch_add(1, Ordering::Relaxed),
-            model: Arc::downgrade(&self.model),
-            queue: Arc::clone(&self.queue),
-        })
+        let id = self.conversations.fetch_add(1, Ordering::Relaxed);
+        Box::new(Ahead::new(id, &self.model, &self.queue))
     }
 
     fn load(&self) -> Option<ModelLoad> {

@@ -1,7 +1,7 @@
 //! How much a language model may hold and do at once.
 
 use trunkline_nn::llama::{BLOCK_TOKENS, Llama};
-use trunkline_scheduler::TokenSettings;
+use trunkline_scheduler::{PerClass, TokenSettings};
 
 /// The measures of one language model's worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,9 @@ pub struct ChatSettings {
     /// Tokens of prompts that are computed in one step, beside one of each running reply. Few
     /// enough that a running reply, and who wants to cancel, wait a fraction of a second.
     pub prefill_tokens: usize,
+    /// Tokens in one step that are computed ahead of need, at most: a caller whose turn ends
+    /// during the step waits for its end.
+    pub speculative_tokens: usize,
     /// Rows that may wait: more are refused.
     pub waiting_rows: usize,
 }
@@ -21,6 +24,7 @@ impl Default for ChatSettings {
         Self {
             kv_bytes: 1 << 30,
             prefill_tokens: 128,
+            speculative_tokens: 32,
             waiting_rows: 64,
         }
     }
@@ -28,6 +32,9 @@ impl Default for ChatSettings {
 
 /// A share of the blocks, one in so many, may be pinned by the beginnings of workflows.
 const PINNED: usize = 4;
+/// As the scheduler's own, but of steps in which callers wait for a first token, what is computed
+/// ahead gets next to nothing.
+const GUARANTEED_PERCENT: PerClass<u8> = PerClass::new([0, 20, 1, 5]);
 /// Fewer blocks than this hold no conversation.
 const LEAST_BLOCKS: usize = 16;
 
@@ -47,6 +54,8 @@ impl ChatSettings {
             max_pinned_blocks: pinned,
             max_row_tokens: model.context().min(longest),
             prefill_tokens: self.prefill_tokens,
+            speculative_tokens: self.speculative_tokens,
+            guaranteed_percent: GUARANTEED_PERCENT,
             max_waiting_rows: self.waiting_rows,
             ..TokenSettings::default()
         }

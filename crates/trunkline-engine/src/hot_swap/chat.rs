@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use trunkline_inference::{
     Anticipation, ChatCapabilities, ChatDelta, ChatMessage, ChatModel, ChatRequest, ChatStream,
-    ChoiceRequest, InferenceError, ModelInfo, ModelLoad, PendingChoice, Urgency,
+    ChoiceRequest, InferenceError, ModelInfo, ModelLoad, PendingAnticipated, PendingChoice,
+    Urgency,
 };
 
 use super::{Exchangeable, Exchanged, Find, MemoryBudget, Place, Seat};
@@ -161,5 +162,9 @@ impl Anticipation for Following {
             self.generation = seat.generation;
         }
         self.ahead.expect(messages);
+    }
+
+    fn end(self: Box<Self>) -> Option<PendingAnticipated> {
+        self.ahead.end()
     }
 }

@@ -187,6 +187,22 @@ impl TokenScheduler {
         Ok(())
     }
 
+    /// Says how many tokens may follow an open prompt; not known while nobody has asked for any.
+    ///
+    /// # Errors
+    /// [`SchedulerError::UnknownRow`], [`SchedulerError::PromptClosed`], and
+    /// [`SchedulerError::TooLong`] when the prompt with these would not fit.
+    pub fn allow(&mut self, row: RowId, max_new_tokens: usize) -> Result<(), SchedulerError> {
+        let limit = self.settings.max_row_tokens;
+        let open = self.row(row)?;
+        if !open.open {
+            return Err(SchedulerError::PromptClosed(row));
+        }
+        check_length(open.tokens.len().saturating_add(max_new_tokens), limit)?;
+        self.edit(row, |row, _| row.max_new_tokens = max_new_tokens);
+        Ok(())
+    }
+
     /// Ends an open prompt: the logits of its last token are wanted. Does nothing to a closed one.
     ///
     /// # Errors

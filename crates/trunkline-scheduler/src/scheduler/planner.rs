@@ -226,6 +226,9 @@ impl TokenScheduler {
             .tokens
             .saturating_sub(kept_tokens)
             .max(left.tokens.min(1));
+        if class == Class::Speculative {
+            tokens = tokens.min(self.settings.speculative_tokens);
+        }
         let mut rows = left.rows.saturating_sub(kept_rows).max(left.rows.min(1));
         while tokens > 0 && rows > 0 {
             let Some(id) = self.take_prefill(class) else {

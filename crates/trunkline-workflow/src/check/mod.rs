@@ -6,4 +6,6 @@ mod texts;
 
 pub(crate) use graph::graph;
 pub(crate) use names::names;
-pub(crate) use texts::{SILENT_FAREWELL, speaks, texts};
+pub(crate) use texts::{
+    FAILED_FAREWELL, GOODBYE_FAREWELL, SILENT_FAREWELL, TIME_UP_FAREWELL, speaks, texts,
+};

@@ -15,6 +15,12 @@ use crate::workflow::Workflow;
 
 /// The template said before hanging up on a silent caller.
 pub(crate) const SILENT_FAREWELL: &str = "settings/silent_farewell";
+/// The one when the call has lasted for as long as it may.
+pub(crate) const TIME_UP_FAREWELL: &str = "settings/time_up_farewell";
+/// The one when the appliance has failed.
+pub(crate) const FAILED_FAREWELL: &str = "settings/failed_farewell";
+/// The answer to a goodbye that nothing else answers.
+pub(crate) const GOODBYE_FAREWELL: &str = "settings/goodbye_farewell";
 
 /// Reads every text. What cannot be read is reported; the rest is ready to be spoken.
 pub(crate) fn texts(definition: &Definition) -> (Language, Vec<Problem>) {
@@ -29,20 +35,18 @@ pub(crate) fn texts(definition: &Definition) -> (Language, Vec<Problem>) {
             }
         }
     }
-    let farewell = &definition.settings.silent_farewell;
-    match texts.add(SILENT_FAREWELL, farewell) {
-        Ok(names) => check_names(
-            definition,
-            &Place::document(),
-            "settings.silent_farewell",
-            &names,
-            &mut problems,
-        ),
-        Err(error) => problems.push(unreadable(
-            &Place::document(),
-            "settings.silent_farewell",
-            &error,
-        )),
+    let settings = &definition.settings;
+    for (template, source) in [
+        (SILENT_FAREWELL, &settings.silent_farewell),
+        (TIME_UP_FAREWELL, &settings.time_up_farewell),
+        (FAILED_FAREWELL, &settings.failed_farewell),
+        (GOODBYE_FAREWELL, &settings.goodbye_farewell),
+    ] {
+        let (place, field) = (Place::document(), template.replace('/', "."));
+        match texts.add(template, source) {
+            Ok(names) => check_names(definition, &place, &field, &names, &mut problems),
+            Err(error) => problems.push(unreadable(&place, &field, &error)),
+        }
     }
     for (number, edge) in (1..).zip(&definition.edges) {
         let When::Expression(source) = &edge.when else {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use trunkline_types::EndReason;
 
 use super::rig::Rig;
@@ -197,4 +198,65 @@ fn prompts_that_are_the_same_in_every_call_are_the_beginning_of_the_real_ones() 
         panic!("{:?}", rig.out);
     };
     assert!(prompt.starts_with(&constant[0]));
+}
+
+#[test]
+fn a_call_that_must_end_is_ended_in_words_and_nothing_takes_that_back() {
+    for (reason, farewell) in [
+        (
+            EndReason::MaximumDuration,
+            "I am sorry, our time is up. Please call again. Goodbye.",
+        ),
+        (
+            EndReason::AgentFailed,
+            "I am sorry, something is wrong with this line. Please call again later. Goodbye.",
+        ),
+    ] {
+        let mut rig = Rig::front_desk();
+        rig.says("my knee hurts terribly");
+        rig.input(FlowInput::End { reason });
+        assert_eq!(rig.out[0], FlowOutput::Hush);
+        assert_eq!(rig.lines(), [farewell]);
+        let farewell = rig.out.clone();
+        rig.input(FlowInput::CallerContinued {
+            text: "is there parking".to_owned(),
+        });
+        assert!(rig.lines().is_empty());
+        rig.input(FlowInput::End { reason });
+        assert!(rig.out.is_empty());
+        rig.out = farewell;
+        rig.hears_all();
+        assert_eq!(rig.hung_up(), Some(reason));
+    }
+    // Where the workflow has no words for it.
+    let mut wordless: Value = serde_json::from_str(super::front_desk::FRONT_DESK).unwrap();
+    wordless["settings"]["time_up_farewell"] = Value::from("");
+    let mut rig = Rig::new(&wordless.to_string());
+    let reason = EndReason::MaximumDuration;
+    rig.input(FlowInput::End { reason });
+    assert_eq!(rig.hung_up(), Some(reason));
+}
+
+#[test]
+fn words_that_could_not_be_transcribed_are_asked_for_at_once() {
+    let mut rig = Rig::front_desk();
+    rig.input(FlowInput::NotHeard);
+    assert!(rig.lines()[0].starts_with("I am sorry, I did not catch that."));
+}
+
+#[test]
+fn a_goodbye_in_the_middle_of_things_ends_the_call() {
+    let mut rig = Rig::front_desk();
+    rig.says("i would like to book with doctor patel");
+    assert_eq!(rig.at(), "ask_number");
+    rig.says("okay thanks, bye-bye");
+    // An edge of the workflow goes before.
+    assert_eq!(rig.at(), "goodbye");
+    let mut rig = Rig::front_desk();
+    rig.says("i want to cancel my appointment");
+    assert_eq!(rig.at(), "change_appointment");
+    rig.says("bye-bye then");
+    assert_eq!(rig.lines(), ["Thank you for calling. Goodbye."]);
+    rig.hears_all();
+    assert_eq!(rig.hung_up(), Some(EndReason::WorkflowEnded));
 }

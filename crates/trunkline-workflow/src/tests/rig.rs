@@ -144,7 +144,7 @@ impl Rig {
 
     pub(super) fn expecting(&self) -> Option<Expecting> {
         self.out.iter().rev().find_map(|output| match output {
-            FlowOutput::Listen { expecting } => Some(*expecting),
+            FlowOutput::Listen { expecting, .. } => Some(*expecting),
             _ => None,
         })
     }

@@ -34,6 +34,7 @@ fn partial(text: &str) -> LogEvent {
     LogEvent::In(Input::Partial {
         utterance: UtteranceId(0),
         text: text.to_owned(),
+        audio_ms: 400,
     })
 }
 

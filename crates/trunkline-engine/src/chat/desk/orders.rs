@@ -13,14 +13,14 @@ use crate::chat::reply::Reply;
 
 /// How urgent something is, and for whom.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
+pub(super) struct Asked {
     class: Class,
     tenant: TenantId,
 }
 
 impl Asked {
     /// For nobody in particular.
-    fn of(class: Class) -> Self {
+    pub(super) fn of(class: Class) -> Self {
         Self {
             class,
             tenant: TenantId(0),
@@ -45,6 +45,7 @@ impl Desk {
                 }
             }
             Command::Expect { id, prompt } => self.expect(id, prompt),
+            Command::EndAhead { id, account } => self.end_ahead(id, account),
         }
     }
 
@@ -59,7 +60,7 @@ impl Desk {
             tenant: order.tenant,
         };
         let reply = Reply::new(order, max_tokens);
-        match self.submit(asked, prompt, max_tokens.max(1), 0, Logits::Last) {
+        match self.begin(asked, prompt, max_tokens.max(1)) {
             Ok(row) => {
                 self.tasks.insert(row, Task::Reply(Box::new(reply)));
             }
@@ -88,7 +89,12 @@ impl Desk {
         }
         let longest = choosing.options.iter().map(Vec::len).max().unwrap_or(1);
         for (side, prompt) in open {
-            match self.submit(Asked::of(choosing.class), prompt, longest, 0, Logits::Last) {
+            let asked = Asked::of(choosing.class);
+            let row = match side {
+                Side::Said => self.begin(asked, prompt, longest),
+                Side::Neutral => self.submit(asked, prompt, longest, 0, Logits::Last),
+            };
+            match row {
                 Ok(row) => {
                     choosing.rows.insert(row);
                     self.tasks.insert(row, Task::Prompt { choice: id, side });
@@ -107,42 +113,22 @@ impl Desk {
         self.conclude_if_complete(id);
     }
 
-    /// Brings the row of a conversation to what is expected now. Not to be able to is no failure.
-    fn expect(&mut self, id: u64, prompt: Option<Vec<u32>>) {
-        let Some(prompt) = prompt else {
-            if let Some(row) = self.ahead.remove(&id) {
-                self.end(row);
-            }
-            return;
-        };
-        let now = self.now();
-        if let Some(row) = self.ahead.get(&id).copied() {
-            let known = self.scheduler.tokens(row).unwrap_or_default();
-            let shared = known
-                .iter()
-                .zip(&prompt)
-                .take_while(|(a, b)| a == b)
-                .count();
-            let changed = self
-                .scheduler
-                .retract(row, shared)
-                .and_then(|()| self.scheduler.extend(now, row, &prompt[shared..]));
-            if changed.is_ok() {
-                return;
-            }
-            self.ahead.remove(&id);
-            self.end(row);
-        }
-        match self.submit(Asked::of(Class::Speculative), prompt, 0, 0, Logits::None) {
-            Ok(row) => {
-                self.tasks.insert(row, Task::Ahead { id });
-                self.ahead.insert(id, row);
-            }
-            Err(error) => tracing::debug!(model = self.name, %error, "nothing is computed ahead"),
+    /// The row of a request, which may be computed already.
+    fn begin(
+        &mut self,
+        asked: Asked,
+        prompt: Vec<u32>,
+        max_new_tokens: usize,
+    ) -> Result<RowId, SchedulerError> {
+        let is_awaited = asked.class == Class::TurnCritical;
+        let adopted = is_awaited.then(|| self.adopt(&prompt, max_new_tokens));
+        match adopted.flatten() {
+            Some(row) => Ok(row),
+            None => self.submit(asked, prompt, max_new_tokens, 0, Logits::Last),
         }
     }
 
-    fn submit(
+    pub(super) fn submit(
         &mut self,
         asked: Asked,
         prompt: Vec<u32>,

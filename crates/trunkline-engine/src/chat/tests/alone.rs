@@ -64,6 +64,7 @@ fn cancelled_neighbours_change_nothing() {
         kv_bytes: 40 * BLOCK_TOKENS * 5 * 2 * 4 * 16 * 4,
         prefill_tokens: 40,
         waiting_rows: 200,
+        ..ChatSettings::default()
     };
     for seed in 0..4 {
         let mut numbers = Numbers(seed);

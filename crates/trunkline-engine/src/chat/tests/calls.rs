@@ -196,6 +196,77 @@ fn what_is_expected_is_computed_before_it_is_asked() {
     assert_eq!((cold.text, cold.end.unwrap().cached), (said.text, 0));
 }
 
+/// Expects `texts` one after the other, each computed before the next.
+fn foretell(bench: &Bench, texts: &[String]) -> Box<dyn trunkline_inference::Anticipation> {
+    let mut ahead = bench.chat.anticipate();
+    let mut known: Vec<u32> = Vec::new();
+    // Of what was asked before.
+    let _ = bench.steps.try_iter().count();
+    for text in texts {
+        let messages = [ChatMessage::user(text.as_str())];
+        let prompt = bench
+            .chat
+            .model
+            .open_prompt(&encode::to_messages(&messages));
+        let prompt = prompt.unwrap();
+        let shared = prompt.iter().zip(&known).take_while(|(a, b)| a == b);
+        let mut missing = prompt.len() - shared.count();
+        ahead.expect(&messages);
+        while missing > 0 {
+            missing -= bench.steps.recv().unwrap().iter().sum::<usize>();
+        }
+        known = prompt;
+    }
+    ahead
+}
+
+#[test]
+fn a_request_goes_on_where_the_conversation_has_come_to() {
+    let cold = Bench::new().say(ask(BEGINNING, 8));
+    let bench = Bench::new();
+    let (heard, _) = BEGINNING.split_at(BEGINNING.len() - 4);
+    let misheard = format!("{} dog and a cat.", &BEGINNING[..90]);
+    let ahead = foretell(&bench, &[misheard, heard.to_owned()]);
+    let stream = bench.chat.generate(ask(BEGINNING, 8)).unwrap();
+    let account = ahead.end().unwrap().blocking_recv().unwrap();
+    let said = hear(stream);
+    let end = said.end.unwrap();
+    // Not only whole blocks: all but the last word and what follows it.
+    assert!(end.prompt - end.cached <= 6, "{end:?}");
+    assert_eq!(said.text, cold.text);
+    assert_eq!(account.used, end.cached);
+    assert!(account.computed > account.used, "{account:?}");
+    // The same again, from the cache.
+    let again = bench.say(ask(BEGINNING, 8));
+    assert_eq!(again.text, cold.text);
+}
+
+#[test]
+fn a_choice_goes_on_where_the_conversation_has_come_to() {
+    let request = || choice(BEGINNING, Some("Once upon a time,"));
+    let cold = chosen(Bench::new().chat.choose(request()).unwrap());
+    let bench = Bench::new();
+    let ahead = foretell(&bench, &[BEGINNING.to_owned()]);
+    let pending = bench.chat.choose(request()).unwrap();
+    let account = ahead.end().unwrap().blocking_recv().unwrap();
+    near(&chosen(pending), &cold);
+    assert_eq!(account.used, account.computed);
+}
+
+#[test]
+fn what_was_expected_in_vain_is_told_and_changes_nothing() {
+    let bench = Bench::new();
+    let ahead = foretell(&bench, &["The cat sat on the mat and".to_owned()]);
+    let stream = bench.chat.generate(ask(BEGINNING, 8)).unwrap();
+    let account = ahead.end().unwrap().blocking_recv().unwrap();
+    assert!(account.computed > 5 && account.used == 0, "{account:?}");
+    let cold = Bench::new().say(ask(BEGINNING, 8));
+    assert_eq!(hear(stream).text, cold.text);
+    // A turn that comes to nothing.
+    drop(foretell(&bench, &["Tom and Lily".to_owned()]));
+    assert!(bench.say(ask("Tom and", 3)).end.is_ok());
+}
+
 #[test]
 fn a_reply_has_the_form_that_was_asked_for() {
     let bench = Bench::new();

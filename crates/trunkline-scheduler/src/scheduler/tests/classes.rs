@@ -49,6 +49,30 @@ fn lower_classes_get_their_share_of_every_step() {
     }
 }
 
+#[test]
+fn what_nobody_waits_for_does_not_make_a_step_long() {
+    let mut scheduler = TokenScheduler::new(TokenSettings {
+        speculative_tokens: 8,
+        ..settings()
+    })
+    .unwrap();
+    let prompts = [tokens(1, 30), tokens(2, 30)];
+    let rows = prompts.map(|prompt| {
+        let ahead = of_class(Class::Speculative, &prompt);
+        scheduler.submit(ms(0), ahead).unwrap()
+    });
+    let [first, second] = rows;
+    assert_eq!(step(&mut scheduler, ms(0)), [(first, 0..8)]);
+    // The turn of the second one ends: it has a step for itself but for what the other is sure of.
+    scheduler
+        .promote(ms(0), second, Class::TurnCritical, Due::at(ms(50)))
+        .unwrap();
+    assert_eq!(
+        step(&mut scheduler, ms(0)),
+        [(second, 0..29), (first, 8..11)]
+    );
+}
+
 /// Rows that decode, and steps of known time, so that the scheduler knows what a step takes.
 fn talking(scheduler: &mut TokenScheduler, class: Class, rows: usize) -> Vec<RowId> {
     let rows: Vec<RowId> = (0..rows)

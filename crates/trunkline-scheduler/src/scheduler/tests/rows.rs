@@ -88,6 +88,29 @@ fn an_open_prompt_is_prefilled_without_logits_until_it_is_closed() {
 }
 
 #[test]
+fn an_open_prompt_becomes_a_request_with_tokens_to_follow() {
+    let mut scheduler = scheduler();
+    let open = Request {
+        logits: Logits::None,
+        class: Class::Speculative,
+        max_new_tokens: 0,
+        ..request(&tokens(1, 10))
+    };
+    let row = scheduler.submit(ms(0), open).unwrap();
+    step(&mut scheduler, ms(0));
+    let too_long = scheduler.allow(row, 119);
+    assert!(matches!(too_long, Err(SchedulerError::TooLong { .. })));
+    scheduler.allow(row, 2).unwrap();
+    scheduler.close_prompt(ms(1), row).unwrap();
+    assert_eq!(scheduler.push(row, &[7], Logits::Last).unwrap(), 1);
+    assert_eq!(scheduler.push(row, &[8], Logits::Last).unwrap(), 0);
+    assert_eq!(
+        scheduler.allow(row, 3),
+        Err(SchedulerError::PromptClosed(row))
+    );
+}
+
+#[test]
 fn a_prompt_that_was_all_computed_when_it_closes_runs_its_last_token_again() {
     let mut scheduler = scheduler();
     let open = Request {
