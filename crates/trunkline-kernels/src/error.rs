@@ -13,6 +13,18 @@ pub enum KernelError {
         /// The oldest driver that runs this build.
         needed: &'static str,
     },
+    /// The driver is too old for this build.
+    #[error(
+        "the NVIDIA driver runs CUDA {has}, this program needs CUDA {built}: install a driver of version {needed} or later"
+    )]
+    OldDriver {
+        /// The version of CUDA that it runs, as in 12.4.
+        has: String,
+        /// The major version that this build is for.
+        built: &'static str,
+        /// The oldest driver that runs this build.
+        needed: &'static str,
+    },
     /// A library of CUDA that the engine calls is not there.
     #[error(
         "{library} cannot be loaded ({reason}); it comes with the CUDA {version} runtime: put its folder into LD_LIBRARY_PATH, or beside the program in a folder named cuda"

@@ -2,6 +2,10 @@
 //!
 //! Every launch is a run of a small program with the sanitizers on, so that a step out of a
 //! buffer, a race to a poisoned number or threads that wait for ever end it.
+#![expect(
+    clippy::unwrap_used,
+    reason = "the functions here that are no tests serve tests only"
+)]
 
 use std::cell::RefCell;
 use std::fs::File;

@@ -5,7 +5,8 @@ use candle_core::cuda_backend::cudarc::driver::sys::{self, CUdevice_attribute as
 use candle_core::{Device, cuda_backend::kernels};
 
 use super::function::{entries, preload};
-use super::{COMPUTE_CAPABILITY, probe};
+use super::libraries::DRIVER;
+use super::{COMPUTE_CAPABILITY, CUDA_MAJOR, probe};
 use crate::KernelError;
 
 const MIB: usize = 1 << 20;
@@ -30,9 +31,10 @@ pub struct Card {
 /// The cards that the driver offers.
 ///
 /// # Errors
-/// As [`probe`], and [`KernelError::NoCard`].
+/// As [`probe`], [`KernelError::OldDriver`] and [`KernelError::NoCard`].
 pub fn cards() -> Result<Vec<Card>, KernelError> {
     probe()?;
+    check_driver()?;
     let no_card = |error: result::DriverError| KernelError::NoCard {
         reason: error.to_string(),
     };
@@ -43,6 +45,24 @@ pub fn cards() -> Result<Vec<Card>, KernelError> {
         return Err(KernelError::NoCard { reason });
     }
     (0..count).map(|at| card(at).map_err(no_card)).collect()
+}
+
+/// Refuses a driver of an older CUDA: it would not read our kernels.
+fn check_driver() -> Result<(), KernelError> {
+    let mut version = 0;
+    // SAFETY: the driver is loaded, and writes one number.
+    let answer = unsafe { sys::cuDriverGetVersion(&raw mut version) };
+    answer.result().map_err(|error| KernelError::NoCard {
+        reason: error.to_string(),
+    })?;
+    if version / 1000 >= CUDA_MAJOR.parse().unwrap_or(0) {
+        return Ok(());
+    }
+    Err(KernelError::OldDriver {
+        has: format!("{}.{}", version / 1000, version % 1000 / 10),
+        built: CUDA_MAJOR,
+        needed: DRIVER,
+    })
 }
 
 fn card(index: i32) -> Result<Card, result::DriverError> {
@@ -133,6 +153,9 @@ pub fn open(card: &Card, wanted_mib: usize) -> Result<Device, KernelError> {
     let cuda = device
         .as_cuda_device()
         .map_err(|error| failed(error.to_string()))?;
+    // SAFETY: the device has one stream, and all that is made on it stays on it; nothing is freed
+    // or written out of that stream's order.
+    unsafe { cuda.disable_event_tracking() };
     preload(cuda).map_err(|error| failed(error.to_string()))?;
     for module in [
         &kernels::AFFINE,

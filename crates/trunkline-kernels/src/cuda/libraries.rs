@@ -6,7 +6,7 @@ use super::CUDA_MAJOR;
 use crate::KernelError;
 
 /// The oldest driver that runs programs of this CUDA version.
-const DRIVER: &str = if CUDA_MAJOR.as_bytes()[1] == b'3' {
+pub(super) const DRIVER: &str = if CUDA_MAJOR.as_bytes()[1] == b'3' {
     "580"
 } else {
     "525"
