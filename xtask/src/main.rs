@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod cuda;
 mod demo;
 mod fuzz;
 mod process;
@@ -24,6 +25,9 @@ usage: cargo xtask <command>
   demo [--keep]          take one real SIP call, print it live, write target/demo/report.json
   test [--only <step>]   every check: see `cargo xtask test --list`
   bench <name> [args]    run one bench, write target/bench/<name>.json
+  cuda [--compute-cap 80|89|90|120]
+                         build the engine for NVIDIA cards, no card needed
+  cuda --check           types and lints of it, no compiler of NVIDIA's needed
   tidy                   the house rules: layers, file length, module docs, unsafe, paths
   fuzz [target] [--seconds <n>]
                          run fuzz targets for a short time
@@ -50,6 +54,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "demo" => demo::run(&tree, rest),
         "test" => test::run(&tree, rest),
         "bench" => bench::run(&tree, rest),
+        "cuda" => cuda::run(&tree, rest),
         "tidy" => tidy::run(&tree),
         "fuzz" => fuzz::run(&tree, rest),
         "help" | "--help" | "-h" => {

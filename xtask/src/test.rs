@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 use crate::tree::Tree;
-use crate::{demo, fuzz, setup, tidy};
+use crate::{cuda, demo, fuzz, setup, tidy};
 
 /// How long each fuzz target runs here. A day of fuzzing is another job.
 const FUZZ_SECONDS: u64 = 10;
@@ -68,6 +68,12 @@ const STEPS: &[Step] = &[
         purpose: "the examples in the documentation",
         needs_build: true,
         run: run_doctests,
+    },
+    Step {
+        name: "kernels",
+        purpose: "our CUDA kernels compile to PTX, where nvcc is at hand",
+        needs_build: false,
+        run: cuda::check_kernels,
     },
     Step {
         name: "fuzz",

@@ -51,6 +51,11 @@ impl Tree {
         &self.cache
     }
 
+    /// Where cargo builds.
+    pub(crate) fn products(&self) -> &Path {
+        &self.products
+    }
+
     /// A folder for reports, made if it is missing.
     pub(crate) fn reports(&self, name: &str) -> Result<PathBuf> {
         let folder = self.root.join("target").join(name);

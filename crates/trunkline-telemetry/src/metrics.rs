@@ -1,8 +1,11 @@
 //! The registry behind the `metrics` macros, printed in Prometheus' text format.
 
+use std::sync::{Arc, Mutex};
+
 use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::gpu::GpuMonitor;
 use crate::names::{ALL, CALLS_ACTIVE, Kind, LIVE_WATCHERS};
 
 /// Buckets of waits that a caller notices, in milliseconds: fine around a pause in speech, up to
@@ -24,7 +27,10 @@ pub struct MetricsError(#[from] BuildError);
 
 /// The process' metrics. Clones share them.
 #[derive(Clone)]
-pub struct Metrics(PrometheusHandle);
+pub struct Metrics {
+    handle: PrometheusHandle,
+    gpus: Arc<Mutex<GpuMonitor>>,
+}
 
 impl Metrics {
     /// Makes the registry that the `metrics` macros of this process write to, and describes every
@@ -38,13 +44,20 @@ impl Metrics {
         // A page that shows zero says more than one that shows nothing.
         gauge!(CALLS_ACTIVE).set(0.0);
         gauge!(LIVE_WATCHERS).set(0.0);
-        Ok(Self(handle))
+        Ok(Self {
+            handle,
+            gpus: Arc::new(Mutex::new(GpuMonitor::start())),
+        })
     }
 
     /// Everything measured so far, in Prometheus' text format 0.0.4.
     pub fn render(&self) -> String {
-        self.0.run_upkeep();
-        self.0.render()
+        // Whoever looks meanwhile sees what was read last.
+        if let Ok(mut gpus) = self.gpus.try_lock() {
+            gpus.update();
+        }
+        self.handle.run_upkeep();
+        self.handle.render()
     }
 }
 

@@ -63,6 +63,20 @@ metrics! {
     Counter SIP_RESPONSES_TOTAL = "trunkline_sip_responses_total", "Final SIP answers that we gave, by status code.";
     Counter SIP_STRANGERS_TOTAL = "trunkline_sip_strangers_total", "SIP requests from addresses that belong to no trunk, left without an answer.";
     Gauge TRUNK_REGISTERED = "trunkline_trunk_registered", "Whether a trunk's registration stands (1) or not (0), by trunk.";
+    Gauge GPU_MONITORED = "trunkline_gpu_monitored", "Whether the driver tells about the cards (1) or there is none or no answer (0).";
+    Gauge GPU_BUSY_RATIO = "trunkline_gpu_busy_ratio", "Share of the last moments in which some kernel ran, by card.";
+    Gauge GPU_MEMORY_BUSY_RATIO = "trunkline_gpu_memory_busy_ratio", "Share of the last moments in which the card's memory was read or written.";
+    Gauge GPU_MEMORY_USED_BYTES = "trunkline_gpu_memory_used_bytes", "Memory in use on a card.";
+    Gauge GPU_MEMORY_BYTES = "trunkline_gpu_memory_bytes", "Memory of a card.";
+    Gauge GPU_POWER_W = "trunkline_gpu_power_w", "Power that a card draws.";
+    Gauge GPU_POWER_LIMIT_W = "trunkline_gpu_power_limit_w", "Power that a card may draw.";
+    Gauge GPU_SM_CLOCK_MHZ = "trunkline_gpu_sm_clock_mhz", "Clock of a card's multiprocessors.";
+    Gauge GPU_MEMORY_CLOCK_MHZ = "trunkline_gpu_memory_clock_mhz", "Clock of a card's memory.";
+    Gauge GPU_TEMPERATURE_C = "trunkline_gpu_temperature_c", "Temperature of a card.";
+    Gauge GPU_THROTTLED = "trunkline_gpu_throttled", "Whether a card's clocks are held down (1) or not (0), by reason.";
+    Gauge GPU_UNCORRECTED_ERRORS = "trunkline_gpu_uncorrected_errors", "Memory errors of a card that could not be corrected, since the driver was loaded.";
+    Gauge GPU_MIG = "trunkline_gpu_mig", "Whether a card is cut into instances (1) or not (0).";
+    Gauge GPU_PROCESSES = "trunkline_gpu_processes", "Programs that compute on a card.";
     Gauge LIVE_WATCHERS = "trunkline_live_watchers", "Readers of the live event stream.";
 }
 
@@ -86,6 +100,12 @@ pub const PART: &str = "part";
 
 /// Label: what became of work that was done ahead of need: `used` or `wasted`.
 pub const USE: &str = "use";
+
+/// Label: the card, by number.
+pub const GPU: &str = "gpu";
+
+/// Label: why something is so.
+pub const REASON: &str = "reason";
 
 /// Label: `inbound` or `outbound`.
 pub const DIRECTION: &str = "direction";

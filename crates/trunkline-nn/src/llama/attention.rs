@@ -2,8 +2,8 @@
 //! values, and one that asks all that are stored.
 //!
 //! Each query is answered in the order of its own blocks, so that an answer does not depend on
-//! which other rows or tokens share the step. Both operations are built for processors; a card
-//! needs kernels of its own here.
+//! which other rows or tokens share the step. Both operations are built for processors; on a
+//! card, [`super::card`] takes their place.
 
 use candle_core::{CpuStorage, CustomOp3, InplaceOp2, Layout, Shape, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
@@ -34,6 +34,9 @@ pub(super) struct AttentionShape {
 pub(super) struct HeadNorms {
     pub(super) queries: Vec<f32>,
     pub(super) keys: Vec<f32>,
+    /// The same on a card, where the network is on one.
+    #[cfg(feature = "cuda")]
+    pub(super) on_card: Option<trunkline_kernels::cuda::HeadNorms>,
 }
 
 /// One layer's attention in one step.
@@ -43,12 +46,20 @@ pub(super) struct Attention<'a> {
     pub(super) block: BlockShape,
     pub(super) packed: &'a Packed<'a>,
     pub(super) rotation: &'a Rotation,
+    /// What all layers share on a card, where the network is on one.
+    #[cfg(feature = "cuda")]
+    pub(super) on_card: Option<&'a trunkline_kernels::cuda::Step>,
 }
 
 impl Attention<'_> {
     /// Stores the keys and values of `(tokens, queries, keys and values)`, and gives what the
     /// queries find: `(tokens, heads * width)`.
     pub(super) fn forward(&self, projected: &Tensor, layer: &KvLayer) -> Result<Tensor, NnError> {
+        #[cfg(feature = "cuda")]
+        if let Some(step) = self.on_card {
+            let norms = self.norms.and_then(|norms| norms.on_card.as_ref());
+            return Ok(step.forward(projected, &layer.keys, &layer.values, norms)?);
+        }
         layer.keys.inplace_op2(projected, &StoreKeys(self))?;
         layer.values.inplace_op2(projected, &StoreValues(self))?;
         Ok(projected.apply_op3_no_bwd(&layer.keys, &layer.values, &Ask(self))?)

@@ -107,6 +107,10 @@ impl Weights {
 
 /// The gated unit of `(rows, gate and what it lets through)`.
 pub(super) fn swiglu(x: &Tensor) -> Result<Tensor, NnError> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return Ok(trunkline_kernels::cuda::swiglu(x)?);
+    }
     if x.device().is_cpu() && x.dtype() == DType::F32 {
         Ok(x.apply_op1_no_bwd(&Gate)?)
     } else {

@@ -7,6 +7,8 @@
 //! ([`TextStream`]).
 
 mod attention;
+#[cfg(feature = "cuda")]
+mod card;
 mod config;
 mod constraint;
 mod gguf;

@@ -48,7 +48,7 @@ impl Network {
         plan: ComputePlan,
         device: &Device,
     ) -> Result<Self, NnError> {
-        let dtype = if device.is_cpu() {
+        let dtype = if device.is_cpu() || plan == ComputePlan::Exact {
             DType::F32
         } else {
             DType::BF16
@@ -100,6 +100,14 @@ impl Network {
             return Ok(Logits::new(Vec::new(), self.config.vocabulary, rows));
         }
         let rotation = Rotation::new(&self.frequencies, &packed.positions);
+        #[cfg(feature = "cuda")]
+        let on_card = super::card::step(
+            &self.device,
+            &self.attention,
+            pool.shape(),
+            &packed,
+            &rotation,
+        )?;
         let mut x = self.embed(&packed.tokens)?;
         for (layer, block) in self.blocks.iter().enumerate() {
             let attention = Attention {
@@ -108,6 +116,8 @@ impl Network {
                 block: pool.shape(),
                 packed: &packed,
                 rotation: &rotation,
+                #[cfg(feature = "cuda")]
+                on_card: on_card.as_ref(),
             };
             x = block.forward(&x, self.config.norm_epsilon, &attention, pool.layer(layer))?;
         }
@@ -157,13 +167,31 @@ fn embedding_and_head(to: &Placement<'_>) -> Result<(Embedding, Linear), NnError
     let name = format!("{EMBEDDING}.weight");
     let embedding = match to.source.matrix(&name, vocabulary, width, to.config)? {
         // Looking rows up is fast in any format.
-        Matrix::Quantized(rows) if to.plan != ComputePlan::Dense => Embedding::Quantized(rows),
+        Matrix::Quantized(rows) if to.plan == ComputePlan::Packed => Embedding::Quantized(rows),
         rows => Embedding::Dense(rows.dense()?.to_dtype(to.dtype)?.to_device(to.device)?),
     };
     let own_head = to.source.contains(&format!("{HEAD}.weight"));
     let head = if own_head { HEAD } else { EMBEDDING };
     let head = Linear::load(to, width, &[(head.to_owned(), vocabulary)])?;
     Ok((embedding, head))
+}
+
+/// `x + delta`, and its norm.
+fn add_norm(
+    x: &Tensor,
+    delta: &Tensor,
+    weight: &Tensor,
+    epsilon: f32,
+) -> Result<(Tensor, Tensor), NnError> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return Ok(trunkline_kernels::cuda::add_rms_norm(
+            x, delta, weight, epsilon,
+        )?);
+    }
+    let sum = (x + delta)?;
+    let normed = ops::rms_norm(&sum, weight, epsilon)?;
+    Ok((sum, normed))
 }
 
 fn norm(to: &Placement<'_>, name: &str) -> Result<Tensor, NnError> {
@@ -184,9 +212,12 @@ fn head_norms(to: &Placement<'_>, name: &str) -> Result<Option<HeadNorms>, NnErr
     let weights = |name: &str| -> Result<Vec<f32>, NnError> {
         Ok(to.source.vector(name, width, to.config)?.to_vec1()?)
     };
+    let (queries, keys) = (weights(&queries)?, weights(&keys)?);
     Ok(Some(HeadNorms {
-        queries: weights(&queries)?,
-        keys: weights(&keys)?,
+        #[cfg(feature = "cuda")]
+        on_card: super::card::head_norms(to.device, &queries, &keys)?,
+        queries,
+        keys,
     }))
 }
 
@@ -238,8 +269,7 @@ impl Block {
         let normed = ops::rms_norm(x, &self.attention_norm, epsilon)?;
         let projected = self.queries_keys_values.forward(&normed)?;
         let found = attention.forward(&projected, kept)?;
-        let x = (x + self.out.forward(&found)?)?;
-        let normed = ops::rms_norm(&x, &self.inner_norm, epsilon)?;
+        let (x, normed) = add_norm(x, &self.out.forward(&found)?, &self.inner_norm, epsilon)?;
         let inner = swiglu(&self.gate_up.forward(&normed)?)?;
         Ok((x + self.down.forward(&inner)?)?)
     }

@@ -13,6 +13,9 @@ pub enum ComputePlan {
     /// Floating point throughout: f32 on a processor, bf16 on a card. Exact, and the reference
     /// that the other is compared with.
     Dense,
+    /// f32 throughout, on a card as well: what [`ComputePlan::Dense`] on one processor and one
+    /// card can be compared by.
+    Exact,
     /// Four or eight bits with a scale and an offset for each block of 32 weights, as near to
     /// the file as eight bits allow; activations of sixteen bits. On a processor only.
     Packed,

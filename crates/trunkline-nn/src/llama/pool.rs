@@ -121,8 +121,20 @@ impl KvPool {
         for block in [from, to] {
             self.check(block)?;
         }
-        let (from, to) = (from as usize, to as usize);
         let shape = self.shape;
+        #[cfg(feature = "cuda")]
+        if self
+            .layers
+            .first()
+            .is_some_and(|l| l.keys.device().is_cuda())
+        {
+            for layer in &self.layers {
+                trunkline_kernels::cuda::copy_block(&layer.keys, shape.keys(), from, to)?;
+                trunkline_kernels::cuda::copy_block(&layer.values, shape.values(), from, to)?;
+            }
+            return Ok(());
+        }
+        let (from, to) = (from as usize, to as usize);
         for layer in &self.layers {
             let numbers = shape.keys();
             layer.keys.inplace_op1(&CopyWithin { numbers, from, to })?;

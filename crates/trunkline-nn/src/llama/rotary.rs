@@ -20,6 +20,12 @@ impl Rotation {
         Self { half, turns }
     }
 
+    /// For each token half as many cosines as columns, then sines.
+    #[cfg(feature = "cuda")]
+    pub(super) fn turns(&self) -> &[f32] {
+        &self.turns
+    }
+
     /// Turns one head of packed token `token`, in place. A pair is half a head apart.
     pub(super) fn turn(&self, token: usize, head: &mut [f32]) {
         let start = token * 2 * self.half;

@@ -255,6 +255,18 @@ impl Decoder {
         asks: &[Query],
         queries: &Tensor,
     ) -> Result<Tensor, NnError> {
+        #[cfg(feature = "cuda")]
+        if self.device.is_cuda() {
+            let asks: Vec<(usize, usize)> = asks.iter().map(|ask| (ask.slot, ask.length)).collect();
+            let heads = self.shape.heads;
+            return Ok(trunkline_kernels::cuda::attend_slots(
+                queries,
+                &pool.keys,
+                &pool.values,
+                &asks,
+                heads,
+            )?);
+        }
         if !self.device.is_cpu() {
             return self.attend_by_tensors(pool, asks, queries);
         }
