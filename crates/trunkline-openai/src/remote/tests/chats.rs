@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use trunkline_inference::{
     ChatDelta, ChatMessage, ChatModel, ChatRequest, ChatRole, ChoiceRequest, Constraint,
-    FinishReason, Sampling, Tool, ToolCall, Urgency,
+    FinishReason, Sampling, Tenant, Tool, ToolCall, Urgency,
 };
 
 use super::stand_in::{Act, End, StandIn, end, error, event, reply, word};
@@ -85,6 +85,8 @@ async fn everything_that_is_asked_for_travels() {
         constraint: Some(Constraint::ToolCall(Some("book".to_owned()))),
         logprobs: Some(2),
         urgency: Urgency::Speculative,
+        one_tool_call: true,
+        tenant: Tenant(7),
     };
     deltas(remote(&pool(&[&far.url])).generate(request).unwrap()).await;
     let asked = far.asked()[0].clone();
@@ -93,7 +95,9 @@ async fn everything_that_is_asked_for_travels() {
         "{}",
         asked.head
     );
+    assert!(asked.head.contains("trunkline-tenant: 7"), "{}", asked.head);
     let body = asked.json();
+    assert_eq!(body["parallel_tool_calls"], false);
     assert_eq!((&body["seed"], &body["stop"]), (&json!(-1), &json!(["\n"])));
     assert_eq!(
         body["tools"][0]["function"]["parameters"],
