@@ -194,13 +194,7 @@ fn what_cannot_be_served_is_told_what_where_and_what_to_do() -> Result<()> {
         &["Unsatisfiable"],
     )?;
     let dangling = json!({"$ref": "#/$defs/nowhere"});
-    refuses(
-        &engine,
-        asked(dangling),
-        400,
-        no_param.clone(),
-        &["nowhere"],
-    )?;
+    refuses(&engine, asked(dangling), 400, no_param, &["nowhere"])?;
 
     let sound = silence(16_000)?;
     let header = &sound[..44];
