@@ -127,10 +127,8 @@ async fn a_client_that_is_refused_learns_why_however_much_it_had_to_say() {
     let (address, _stop) = serve_within(limits, "127.0.0.1:0", &endless()).await;
     let mut body = hello();
     body["messages"][0]["content"] = json!("word ".repeat(100_000));
-    let request = http(&body.to_string(), "localhost").replace(
-        "Content-Length",
-        "Connection: close\r\nContent-Length",
-    );
+    let request = http(&body.to_string(), "localhost")
+        .replace("Content-Length", "Connection: close\r\nContent-Length");
     for _ in 0..20 {
         let mut client = connect(&address).await;
         client.write_all(request.as_bytes()).await.unwrap();
