@@ -1,9 +1,10 @@
-//! Who may ask, and how many at once. Both are decided before a body is read.
+//! Who may ask, and how many at once. Both are decided before a body is taken in.
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};
@@ -11,10 +12,15 @@ use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Refusal;
+
+/// What of a body is read for the sake of the answer: more than a conversation has.
+const SWALLOWED: usize = 1 << 20;
+const SWALLOWING: Duration = Duration::from_secs(10);
 
 /// Requests beyond the limit are told to come back.
 pub(super) async fn within_limits(
@@ -24,6 +30,7 @@ pub(super) async fn within_limits(
 ) -> Response {
     let Ok(permit) = Arc::clone(&state.room).try_acquire_owned() else {
         let most = state.limits.requests;
+        swallow(request).await;
         return Refusal::busy(format!("{most} requests are being served already")).into_response();
     };
     // The permit goes with the body, since that is where a stream does its work.
@@ -77,8 +84,29 @@ pub(super) async fn with_key(
         .and_then(|value| value.strip_prefix("Bearer "));
     match shown {
         Some(shown) if is_same(shown, key.expose()) => next.run(request).await,
-        _ => Refusal::no_key().into_response(),
+        _ => {
+            swallow(request).await;
+            Refusal::no_key().into_response()
+        }
     }
+}
+
+/// Reads what a client that is refused still sends, and forgets it. If the connection closed over
+/// it, the client might never see why: it would find the connection reset.
+async fn swallow(request: Request) {
+    let mut body = request.into_body();
+    let mut left = SWALLOWED;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(length);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whoever sends slowly or without end is refused all the same.
+    let _ = tokio::time::timeout(SWALLOWING, reading).await;
 }
 
 /// Compares hashes, so that the time it takes says nothing about the key.

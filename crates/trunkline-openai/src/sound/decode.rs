@@ -28,7 +28,7 @@ pub(crate) enum SoundError {
     #[error("it is not a WAV, FLAC, MP3 or Ogg Opus file")]
     Unknown,
     /// One of the formats, but broken or of a rare kind.
-    #[error("it cannot be decoded: {0}")]
+    #[error("it cannot be decoded ({0}): send it as WAV, FLAC, MP3 or Ogg Opus")]
     Corrupt(String),
     /// More audio than may be.
     #[error("it is longer than {} seconds: send it in parts", .0.as_secs())]

@@ -84,8 +84,8 @@ async fn everything_that_is_asked_for_travels() {
         }],
         constraint: Some(Constraint::ToolCall(Some("book".to_owned()))),
         logprobs: Some(2),
-        one_tool_call: true,
         urgency: Urgency::Speculative,
+        one_tool_call: true,
         tenant: Tenant(7),
     };
     deltas(remote(&pool(&[&far.url])).generate(request).unwrap()).await;
@@ -97,7 +97,7 @@ async fn everything_that_is_asked_for_travels() {
     );
     assert!(asked.head.contains("trunkline-tenant: 7"), "{}", asked.head);
     let body = asked.json();
-    assert_eq!(body["parallel_tool_calls"], json!(false));
+    assert_eq!(body["parallel_tool_calls"], false);
     assert_eq!((&body["seed"], &body["stop"]), (&json!(-1), &json!(["\n"])));
     assert_eq!(
         body["tools"][0]["function"]["parameters"],

@@ -158,6 +158,8 @@ async fn a_reply_with_everything_in_it_comes_through_unchanged() {
         constraint: Some(Constraint::ToolCall(None)),
         logprobs: Some(1),
         urgency: Urgency::Speculative,
+        one_tool_call: true,
+        tenant: trunkline_inference::Tenant(3),
         ..hello()
     };
     for url in serve(&local, folder.path()).await {

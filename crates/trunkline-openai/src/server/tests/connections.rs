@@ -24,6 +24,14 @@ fn endless() -> Chat {
 
 /// A served chat and what stops it.
 async fn serve(address: &str, chat: &Chat) -> (Address, oneshot::Sender<()>) {
+    serve_within(Limits::default(), address, chat).await
+}
+
+async fn serve_within(
+    limits: Limits,
+    address: &str,
+    chat: &Chat,
+) -> (Address, oneshot::Sender<()>) {
     let served = Served {
         chat: Some(Arc::new(chat.clone())),
         ..Served::default()
@@ -31,7 +39,7 @@ async fn serve(address: &str, chat: &Chat) -> (Address, oneshot::Sender<()>) {
     let listening = listen(&address.parse().unwrap()).await.unwrap();
     let bound = listening.address().clone();
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = router(served, Limits::default(), None);
+    let router = router(served, limits, None);
     tokio::spawn(listening.serve(router, async move {
         let _ = stopped.await;
     }));
@@ -108,6 +116,27 @@ async fn requests_beyond_the_limit_are_told_to_come_back_until_there_is_room() {
     }
     drop(first);
     assert_eq!(answer(&router, ask()).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_learns_why_however_much_it_had_to_say() {
+    let limits = Limits {
+        requests: 0,
+        ..Limits::default()
+    };
+    let (address, _stop) = serve_within(limits, "127.0.0.1:0", &endless()).await;
+    let mut body = hello();
+    body["messages"][0]["content"] = json!("word ".repeat(100_000));
+    let request = http(&body.to_string(), "localhost")
+        .replace("Content-Length", "Connection: close\r\nContent-Length");
+    for _ in 0..20 {
+        let mut client = connect(&address).await;
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut told = String::new();
+        client.read_to_string(&mut told).await.unwrap();
+        assert!(told.starts_with("HTTP/1.1 429"), "{told}");
+        assert!(told.contains("requests are being served already"), "{told}");
+    }
 }
 
 #[tokio::test]
