@@ -444,8 +444,8 @@ impl Driver {
                     utterance,
                     clause,
                     duration_ms: sound.duration_ms(),
-                    sounds_from_ms: sound.from_ms(),
-                    sounds_until_ms: Some(sound.until_ms()),
+                    sounds_from_ms: sound.begins_ms(),
+                    sounds_until_ms: Some(sound.ends_ms()),
                 };
                 self.speaking = None;
                 self.tell(ready);

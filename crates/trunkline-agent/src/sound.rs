@@ -33,12 +33,12 @@ impl Sound {
     }
 
     /// Silence before the first sound.
-    pub(crate) fn from_ms(&self) -> u32 {
+    pub(crate) fn begins_ms(&self) -> u32 {
         millis(self.from.unwrap_or(0))
     }
 
     /// The end of the last sound; that of the clause where there is none.
-    pub(crate) fn until_ms(&self) -> u32 {
+    pub(crate) fn ends_ms(&self) -> u32 {
         millis(self.from.map_or(self.samples, |_| self.until))
     }
 }
@@ -60,11 +60,11 @@ mod tests {
         for size in [1, 320, 5_000, 20_000] {
             let mut sound = Sound::default();
             pcm.chunks(size).for_each(|chunk| sound.push(chunk));
-            let times = (sound.from_ms(), sound.until_ms(), sound.duration_ms());
+            let times = (sound.begins_ms(), sound.ends_ms(), sound.duration_ms());
             assert_eq!(times, (200, 700, 800), "{size}");
         }
         let mut silent = Sound::default();
         silent.push(&[0; 1_600]);
-        assert_eq!((silent.from_ms(), silent.until_ms()), (0, 100));
+        assert_eq!((silent.begins_ms(), silent.ends_ms()), (0, 100));
     }
 }
