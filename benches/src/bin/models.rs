@@ -12,7 +12,9 @@ use anyhow::{Context as _, bail};
 use trunkline_audio::Wav;
 use trunkline_benches::{Better, Report, repository_root};
 use trunkline_engine::{Catalog, LlamaChat, ModelStore};
-use trunkline_inference::{ChatDelta, ChatMessage, ChatModel as _, ChatRequest};
+use trunkline_inference::{
+    ChatDelta, ChatMessage, ChatModel as _, ChatRequest, ChatStream, Urgency,
+};
 use trunkline_nn::{ENVIRONMENT, Whisper, WhisperOptions, cpu, environment_is_set};
 
 const LANGUAGE_MODEL: &str = "smollm2-135m";
@@ -62,7 +64,77 @@ fn measure_language(report: &mut Report) -> anyhow::Result<()> {
     let higher = Better::Higher;
     report.add("llm_prefill_tok_s", best.prefill, "tok/s", 300.0, higher);
     report.add("llm_decode_tok_s", best.decode, "tok/s", 60.0, higher);
+    measure_anticipation(&chat, report)
+}
+
+/// What a caller asks, as it becomes known while it is said.
+const PARTIALS: [&str; 5] = [
+    "I would like to know whether",
+    "I would like to know whether there is any parking near",
+    "I would like to know whether there is any parking near the clinic, because my mother",
+    "I would like to know whether there is any parking near the clinic, because my mother cannot \
+     walk very far and",
+    "I would like to know whether there is any parking near the clinic, because my mother cannot \
+     walk very far and we have to come by car on Friday",
+];
+
+/// Time to the first token of a reply whose question was computed while it was said, against one
+/// where nothing was, the beginning of the prompt being known in both.
+fn measure_anticipation(chat: &LlamaChat, report: &mut Report) -> anyhow::Result<()> {
+    let (mut cold, mut ahead) = (Duration::MAX, Duration::MAX);
+    for run in 0..RUNS {
+        cold = cold.min(first_token(chat, 2 * run, false)?);
+        ahead = ahead.min(first_token(chat, 2 * run + 1, true)?);
+    }
+    let millis = |span: Duration| span.as_secs_f64() * 1000.0;
+    let lower = Better::Lower;
+    report.add("llm_question_ttft_ms", millis(cold), "ms", None, lower);
+    report.add("anticipated_ttft_ms", millis(ahead), "ms", None, lower);
+    let ratio = cold.as_secs_f64() / ahead.as_secs_f64();
+    report.add("anticipated_ttft_ratio", ratio, "x", 2.0, Better::Higher);
     Ok(())
+}
+
+fn first_token(chat: &LlamaChat, run: usize, anticipates: bool) -> anyhow::Result<Duration> {
+    let hours = "The clinic is open from eight until six, and the pharmacy until seven. ";
+    let system = ChatMessage::system(format!("Question {run}. {}", hours.repeat(8)));
+    let said = |words: &str| vec![system.clone(), ChatMessage::user(words)];
+    // The beginning is known, as that of a workflow is.
+    let short = |words: &str, urgency| ChatRequest {
+        messages: said(words),
+        max_tokens: 1,
+        urgency,
+        ..ChatRequest::default()
+    };
+    whole_reply(chat, short("Hello.", Urgency::TurnCritical))?;
+    let mut expected = anticipates.then(|| chat.anticipate());
+    if let Some(expected) = &mut expected {
+        for partial in PARTIALS {
+            expected.expect(&said(partial));
+            // Behind it in the queue: when this is answered, the partial is computed.
+            whole_reply(chat, short("Hello.", Urgency::Background))?;
+        }
+    }
+    let question = format!("{}.", PARTIALS[PARTIALS.len() - 1]);
+    let mut stream = chat.generate(short(&question, Urgency::TurnCritical))?;
+    drop(expected);
+    first_token_of(&mut stream)
+}
+
+fn whole_reply(chat: &LlamaChat, request: ChatRequest) -> anyhow::Result<()> {
+    first_token_of(&mut chat.generate(request)?)?;
+    Ok(())
+}
+
+fn first_token_of(reply: &mut ChatStream) -> anyhow::Result<Duration> {
+    loop {
+        match reply.deltas.blocking_recv() {
+            Some(ChatDelta::Done { first_token, .. }) => return Ok(first_token),
+            Some(ChatDelta::Failed(error)) => return Err(error.into()),
+            Some(_) => {}
+            None => bail!("the reply just ended"),
+        }
+    }
 }
 
 /// A prompt as long as a front desk's, and a reply. `run` makes each prompt another one.
