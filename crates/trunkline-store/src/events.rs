@@ -1,8 +1,8 @@
 //! The event log of a call. Bodies are JSON that this crate does not look into.
 
 use serde::Serialize;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Connection as _, Row};
 use trunkline_types::{CallId, CallTime};
 
 use crate::rows::{call_time, count, signed};
@@ -31,22 +31,14 @@ impl Store {
         if events.is_empty() {
             return Ok(());
         }
-        let id = id.to_string();
-        let mut transaction = self.writer.begin().await?;
-        for event in events {
-            sqlx::query(
-                "INSERT INTO events (call_id, seq, at_us, kind, body) VALUES ($1, $2, $3, $4, $5)",
-            )
-            .bind(&id)
-            .bind(signed(event.seq))
-            .bind(signed(event.at.as_micros()))
-            .bind(&event.kind)
-            .bind(&event.body)
-            .execute(&mut *transaction)
-            .await?;
+        let mut writer = self.writer.acquire().await?;
+        let kept = insert_all(&mut writer, id, events).await;
+        if kept.is_err() {
+            // When the disk is full, SQLite ends a transaction of its own accord, and sqlx goes on
+            // to count it. What this connection wrote from then on would never be committed.
+            let _ = writer.close().await;
         }
-        transaction.commit().await?;
-        Ok(())
+        kept
     }
 
     /// The log of a call in order; empty for an unknown call.
@@ -73,6 +65,29 @@ impl Store {
                 .await?;
         row.as_ref().map(|row| call_time(row, "at_us")).transpose()
     }
+}
+
+async fn insert_all(
+    writer: &mut SqliteConnection,
+    id: CallId,
+    events: &[EventRow],
+) -> Result<(), StoreError> {
+    let id = id.to_string();
+    let mut transaction = writer.begin().await?;
+    for event in events {
+        sqlx::query(
+            "INSERT INTO events (call_id, seq, at_us, kind, body) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(&id)
+        .bind(signed(event.seq))
+        .bind(signed(event.at.as_micros()))
+        .bind(&event.kind)
+        .bind(&event.body)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    transaction.commit().await?;
+    Ok(())
 }
 
 fn event(row: &SqliteRow) -> Result<EventRow, StoreError> {
