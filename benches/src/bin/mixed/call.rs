@@ -17,8 +17,9 @@ use crate::device::{Device, Serving};
 const THINKING: Duration = Duration::from_millis(600);
 /// A reply has at most so many tokens.
 const REPLY_TOKENS: usize = 40;
-/// Turns that the model is reminded of.
-const REMEMBERED: usize = 2;
+/// Turns that the model is reminded of: all that the product keeps, so that a prompt begins as the
+/// one before it did.
+const REMEMBERED: usize = 12;
 /// The caller's audio comes in pieces of so many samples, 100 ms.
 const PIECE: usize = 1_600;
 const RATE_HZ: u32 = 16_000;
