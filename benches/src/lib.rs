@@ -5,6 +5,7 @@
 //! files, not here.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -135,6 +136,23 @@ impl Report {
 /// The folder that the workspace lies in: `cargo xtask bench` starts every bench there.
 pub fn repository_root() -> &'static Path {
     Path::new(".")
+}
+
+/// Starts a bench that computes again, with the variables that such a process needs, unless it
+/// has them.
+///
+/// # Errors
+/// When the program cannot be started again.
+pub fn with_environment() -> anyhow::Result<()> {
+    if trunkline_nn::environment_is_set() {
+        return Ok(());
+    }
+    let environment = trunkline_nn::ENVIRONMENT.iter().copied();
+    let failed = Command::new(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1))
+        .envs(environment)
+        .exec();
+    Err(failed).context("the bench cannot start itself with the variables it needs")
 }
 
 /// What `cargo xtask bench` says, so that a program without git at hand knows it too.

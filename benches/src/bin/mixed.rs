@@ -15,8 +15,6 @@ mod call;
 #[path = "mixed/device.rs"]
 mod device;
 
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +22,7 @@ use anyhow::{Context as _, bail};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use trunkline_audio::Wav;
-use trunkline_benches::{Better, Report, repository_root};
-use trunkline_nn::{ENVIRONMENT, environment_is_set};
+use trunkline_benches::{Better, Report, repository_root, with_environment};
 
 use crate::call::{Turn, converse};
 use crate::device::{Device, Serving};
@@ -47,13 +44,7 @@ const MOST: usize = 512;
 const PRECISION: usize = 8;
 
 fn main() -> anyhow::Result<()> {
-    if !environment_is_set() {
-        let environment = ENVIRONMENT.iter().copied();
-        let failed = Command::new(std::env::current_exe()?)
-            .envs(environment)
-            .exec();
-        return Err(failed).context("the bench cannot start itself with the variables it needs");
-    }
+    with_environment()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_time()

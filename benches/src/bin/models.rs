@@ -3,19 +3,18 @@
 //! `peers` compares the language model with others; here stand its figures alone. Speech is measured as real-time factor: seconds of
 //! computation per second of audio. Expects the starter models on the disk, and `flite`.
 
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use trunkline_audio::Wav;
-use trunkline_benches::{Better, Report, repository_root};
+use trunkline_benches::{Better, Report, repository_root, with_environment};
 use trunkline_engine::{Catalog, LlamaChat, ModelStore};
 use trunkline_inference::{
     ChatDelta, ChatMessage, ChatModel as _, ChatRequest, ChatStream, Urgency,
 };
-use trunkline_nn::{ENVIRONMENT, Whisper, WhisperOptions, cpu, environment_is_set};
+use trunkline_nn::{Whisper, WhisperOptions, cpu};
 
 const LANGUAGE_MODEL: &str = "smollm2-135m";
 
@@ -29,13 +28,7 @@ const SPOKEN: &str = "Thank you for calling. We are open from eight until six, M
      How can I help you today?";
 
 fn main() -> anyhow::Result<()> {
-    if !environment_is_set() {
-        let environment = ENVIRONMENT.iter().copied();
-        let failed = Command::new(std::env::current_exe()?)
-            .envs(environment)
-            .exec();
-        return Err(failed).context("the bench cannot start itself with the variables it needs");
-    }
+    with_environment()?;
     let mut report = Report::new("models");
     measure_language(&mut report)?;
     measure_hearing(&mut report)?;

@@ -17,21 +17,10 @@ mod peer;
 #[path = "peers/whisper.rs"]
 mod whisper;
 
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
-
-use anyhow::Context as _;
-use trunkline_benches::Report;
-use trunkline_nn::{ENVIRONMENT, environment_is_set};
+use trunkline_benches::{Report, with_environment};
 
 fn main() -> anyhow::Result<()> {
-    if !environment_is_set() {
-        let environment = ENVIRONMENT.iter().copied();
-        let failed = Command::new(std::env::current_exe()?)
-            .envs(environment)
-            .exec();
-        return Err(failed).context("the bench cannot start itself with the variables it needs");
-    }
+    with_environment()?;
     let mut report = Report::new("peers");
     whisper::measure(&mut report)?;
     language::measure(&mut report)?;

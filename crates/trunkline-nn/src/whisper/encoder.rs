@@ -9,7 +9,7 @@ use super::layers::{FeedForward, Linear, Norm, SelfAttention, Weights};
 use crate::NnError;
 use crate::files::Safetensors;
 
-/// Scores that attention holds at once: few enough to stay in a processor's cache.
+/// Scores that attention by tensors holds at once: those of a long window are many.
 const SCORES: usize = 2 * 1024 * 1024;
 
 pub(super) struct Encoder {
@@ -187,7 +187,7 @@ impl Block {
 }
 
 /// Attention of one window: `(heads, time, head width)`, the keys transposed. Returns
-/// `(time, d_model)`. Some queries at a time, so that their scores need not leave the cache.
+/// `(time, d_model)`. Some queries at a time, so that not all scores are held.
 fn attend(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor, NnError> {
     let (heads, time, head_width) = queries.dims3()?;
     let at_once = (SCORES / (heads * time)).clamp(1, time);
